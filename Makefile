@@ -1,0 +1,51 @@
+# Everything a person types. `make help` lists it.
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTHON ?= python3
+
+export DAGSTER_HOME := $(CURDIR)
+export CURATION_STATE ?= $(CURDIR)/.dagster
+# Installers that write no bytecode make every process compile every import again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test dev bench lint pins clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+# The environment holds exact pins with hashes; it is made again when they or the package's metadata change.
+$(VENV)/.ready: pyproject.toml constraints.txt build_hook.py
+	@echo "Making the environment in $(VENV) (once; about a minute)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > $(VENV)/uv.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r $(VENV)/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+		-c constraints.txt -b constraints.txt -e '.[test,lint]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## take the embedded sample snapshot from WARC to packed shards
+	@$(BIN)/curation demo
+
+test: $(VENV)/.ready  ## run the whole test suite
+	@$(BIN)/python -m pytest
+
+dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
+	@mkdir -p $(CURATION_STATE)
+	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+bench: $(VENV)/.ready  ## run the benchmarks: our rates beside a named peer's
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lint: $(VENV)/.ready  ## ruff and pyright
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+
+pins: $(VENV)/.ready  ## resolve all pins again
+	@printf 'hatchling\neditables\nfast-langdetect\nuv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade \
+		--python-version 3.11 --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--no-emit-find-links --output-file constraints.txt pyproject.toml -
+
+clean:  ## delete the environment, the demo's lake and the Dagster state
+	@rm -rf $(VENV) lake .dagster

@@ -1,0 +1,66 @@
+"""MinHash band keys, from text, against datasketch, from ready-made shingles.
+
+Usage: `python benchmarks/minhash.py [PARQUET]`. With a Parquet file the texts are its `text` column; without one
+they are words drawn by Zipf's law. Both make 112 hashes over 5-grams of words with SHA-1. datasketch's `MinHash.bulk`
+is given the shingles as lists of bytes, and 32 bits of each hash, its default; ours also simplifies the text and finds
+the words, and takes 64 bits. Times are CPU seconds.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasketch import MinHash
+
+from curation_assets.deduplication.minhash import band_keys
+from curation_assets.deduplication.shingles import simplified_words
+
+TEXTS = 4000
+NGRAM, BANDS, ROWS = 5, 14, 8
+
+
+def texts() -> pa.LargeStringArray:
+    """The texts to measure on."""
+    if len(sys.argv) > 1:
+        column = pq.read_table(sys.argv[1], columns=["text"])["text"]
+        return column.cast(pa.large_string()).combine_chunks().drop_null()
+    random = np.random.default_rng(1)
+    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
+    vocabulary = ["".join(random.choice(letters, size)) for size in random.integers(1, 10, 30_000)]
+    made = []
+    for _ in range(TEXTS):
+        ranks = np.minimum(random.zipf(1.2, int(random.lognormal(6, 0.8)) + 5), len(vocabulary)) - 1
+        made.append(" ".join(vocabulary[rank] for rank in ranks).capitalize() + ".")
+    return pa.array(made, pa.large_string())
+
+
+def main() -> None:
+    """Print both rates and their ratio."""
+    array = texts()
+    band_keys(array[:10], NGRAM, BANDS, ROWS)
+    start = time.process_time()
+    band_keys(array, NGRAM, BANDS, ROWS)
+    ours = len(array) / (time.process_time() - start)
+
+    some = array[: max(len(array) // 4, 1)]
+    shingles = []
+    for text in simplified_words(some).to_pylist():
+        words = text.encode().split(b" ")
+        shingles.append([b" ".join(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)])
+    start = time.process_time()
+    MinHash.bulk(shingles, num_perm=BANDS * ROWS)
+    peer = len(some) / (time.process_time() - start)
+
+    megabytes = array.nbytes / len(array) / 1e6
+    print(f"{len(array):,} documents of {megabytes * 1e3:.1f} kB")
+    print(f"ours, from text             {ours:10,.0f} documents/s {ours * megabytes:7.1f} MB/s")
+    print(f"datasketch, from shingles   {peer:10,.0f} documents/s {peer * megabytes:7.1f} MB/s")
+    print(f"ratio                       {ours / peer:10.1f}")
+    print(json.dumps({"name": "minhash", "ours": ours, "peer": peer, "ratio": ours / peer}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Curation assets: Common Crawl snapshots in, packed LLM training shards out."""

@@ -1,0 +1,390 @@
+"""A bound on CPU time and memory for each record that really holds, in native code too.
+
+The function runs in a child process. Before each record the child arms a CPU-time timer whose signal it does not
+handle, so that the kernel ends it; its address space is limited; its parent watches the wall clock. A record that ends
+the child becomes a `Failure`, and a new child goes on with the next one. Linux only.
+
+The child is a fresh interpreter, not a fork: it is safe to start from a process with threads. It ends with its parent,
+by the parent-death signal and by the end of its input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import pickle
+import resource
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+T = TypeVar("T")
+Buffer = bytes | bytearray | memoryview
+Function = Callable[[bytes, Buffer], tuple[bytes, bytes]]
+"""What runs on one record: head and body in, head and body out."""
+
+_FRAME = struct.Struct("<BII")  # kind, bytes of head, bytes of body
+_READY, _RESULT, _RAISED, _MEMORY = range(4)
+_PIPE_BYTES = 1 << 20
+_F_SETPIPE_SZ = 1031
+_PR_SET_PDEATHSIG = 1
+_NOISE_BYTES = 1 << 16
+_START_SECONDS = 120.0
+_STARVED = ("memory allocation", "bad_alloc", "out of memory", "MemoryError")
+
+
+class Limits(NamedTuple):
+    """What one record may use: CPU seconds, bytes of address space beyond the idle child's, wall-clock seconds."""
+
+    cpu_seconds: float = 10.0
+    memory_bytes: int = 1 << 30
+    wall_seconds: float = 300.0
+
+
+class Failure(NamedTuple):
+    """Why a record has no result: `extraction_{timeout,memory,crashed,failed}`, and the limit or error."""
+
+    verdict: str
+    detail: str
+
+
+class SandboxError(RuntimeError):
+    """The child process does not start."""
+
+
+def call(function: Function, head: bytes, body: Buffer) -> tuple[bytes, bytes] | Failure:
+    """What `Sandbox.map` gives for one record, without the child: exceptions are failures, nothing is bounded."""
+    try:
+        return function(head, body)
+    except MemoryError:
+        return Failure("extraction_memory", "MemoryError")
+    except Exception as error:
+        return Failure("extraction_failed", _describe(error))
+
+
+class Sandbox:
+    """Runs a function on records in a child process: several in flight, results in order.
+
+    `factory` is called once in each child, outside the limits, and returns the function. It must be picklable by
+    reference: a module-level function, or a `functools.partial` of one. A sandbox is used by one thread, as a context
+    manager (the child receives the parent-death signal when the thread that started it ends).
+
+    A record that exceeds its CPU or wall-clock time fails at once. One that runs out of memory or crashes is tried
+    once more in a fresh child, so that its verdict does not depend on the records before it.
+    """
+
+    max_in_flight = 32
+    max_in_flight_bytes = 8 << 20
+
+    def __init__(self, factory: Callable[[], Function], limits: Limits | None = None) -> None:
+        self.factory, self.limits = factory, limits or Limits()
+        self.restarts = 0
+        self._child: _Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def map(
+        self, items: Iterable[tuple[T, tuple[bytes, Buffer] | None]]
+    ) -> Iterator[tuple[T, tuple[bytes, bytes] | Failure | None]]:
+        """Yield each item with the function's result for its payload, in order; without a payload, with None.
+
+        Items are taken ahead of results, up to `max_in_flight` payloads or `max_in_flight_bytes` of them.
+
+        Raises:
+            SandboxError: a child does not start (the factory raises, for example).
+        """
+        entries: deque[_Entry[T]] = deque()  # taken, not yet yielded
+        waiting: deque[_Entry[T]] = deque()  # those of them that are with the child
+        size = 0
+        try:
+            for item, payload in items:
+                entry = _Entry(item, payload)
+                entries.append(entry)
+                if payload is not None:
+                    waiting.append(entry)
+                    size += entry.size
+                    self._send(waiting)
+                while waiting and (
+                    len(waiting) > self.max_in_flight
+                    or size > self.max_in_flight_bytes
+                    # Items without payload must not pile up behind a slow record.
+                    or len(entries) > 16 * self.max_in_flight
+                ):
+                    size -= self._receive(waiting)
+                while entries and entries[0].done:
+                    entry = entries.popleft()
+                    yield entry.item, entry.result
+            while entries:
+                while not entries[0].done:
+                    self._receive(waiting)
+                entry = entries.popleft()
+                yield entry.item, entry.result
+        finally:
+            if waiting:
+                # Left early: this child's answers are to questions nobody asks any more.
+                self.close()
+
+    def _send(self, waiting: deque[_Entry[Any]]) -> None:
+        """Give the newest entry to the child; all of them to a new child."""
+        if self._child is None:
+            self._child = _Child(self.factory, self.limits)
+            news = list(waiting)
+        else:
+            news = [waiting[-1]]
+        for entry in news:
+            self._child.queue(*entry.payload)
+        self._child.write()
+
+    def _receive(self, waiting: deque[_Entry[Any]]) -> int:
+        """Wait for word of the first entry; the bytes of payload that are done with (0: it is tried again)."""
+        if self._child is None:
+            self._send(waiting)
+        child = self._child
+        assert child is not None
+        frame = child.read(self.limits.wall_seconds)
+        entry = waiting[0]
+        if frame is not None and frame[0] == _RESULT:
+            entry.result = frame[1:]
+        elif frame is not None and frame[0] == _RAISED:
+            entry.result = Failure("extraction_failed", frame[1].decode("utf-8", "replace"))
+        else:
+            code = child.end(wait=0 if child.late or frame is not None else 5)
+            self._child = None
+            self.restarts += 1
+            entry.attempts += 1
+            failure = self._verdict(code, child.late, child.noise if frame is None else "MemoryError")
+            if failure.verdict != "extraction_timeout" and entry.attempts < 2:
+                return 0
+            entry.result = failure
+        waiting.popleft()
+        entry.done, entry.payload = True, None
+        return entry.size
+
+    def _verdict(self, code: int, late: bool, noise: str) -> Failure:
+        if late:
+            return Failure("extraction_timeout", f"{self.limits.wall_seconds:g} s of wall-clock time")
+        if code == -signal.SIGPROF:
+            return Failure("extraction_timeout", f"{self.limits.cpu_seconds:g} s of CPU time")
+        if any(word in noise for word in _STARVED):
+            return Failure("extraction_memory", f"{self.limits.memory_bytes} bytes of memory")
+        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        # The kernel's out-of-memory killer; the address-space limit is reached in other ways.
+        verdict = "extraction_memory" if code == -signal.SIGKILL else "extraction_crashed"
+        return Failure(verdict, name)
+
+
+class _Entry(Generic[T]):
+    """An item on its way through `Sandbox.map`."""
+
+    __slots__ = ("attempts", "done", "item", "payload", "result", "size")
+
+    def __init__(self, item: T, payload: tuple[bytes, Buffer] | None) -> None:
+        self.item = item
+        self.payload: Any = payload
+        self.size = 0 if payload is None else len(payload[0]) + len(payload[1])
+        self.result: Any = None
+        self.done = payload is None
+        self.attempts = 0
+
+
+class _Child:
+    """The parent's end of a child process: frames out and in, without ever blocking on writing."""
+
+    def __init__(self, factory: Callable[[], Function], limits: Limits) -> None:
+        self.late = False
+        self.noise = ""
+        self._outgoing: deque[memoryview] = deque()
+        self._incoming = bytearray()
+        child_reads, self._requests = os.pipe()
+        self._results, child_writes = os.pipe()
+        self._stderr = os.memfd_create("sandbox-stderr")
+        for pipe in (self._requests, self._results):
+            with contextlib.suppress(OSError):
+                # With the default of 64 KiB every page costs context switches; more may not be allowed.
+                fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_BYTES)
+            os.set_blocking(pipe, False)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"from {__name__} import serve; serve({child_reads}, {child_writes}, {os.getpid()})"
+        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                pass_fds=(child_reads, child_writes),
+            )
+        except BaseException:
+            for descriptor in (self._requests, self._results, self._stderr):
+                os.close(descriptor)
+            raise
+        finally:
+            os.close(child_reads)
+            os.close(child_writes)
+        self.queue(pickle.dumps((factory, limits.cpu_seconds, limits.memory_bytes)), b"")
+        try:
+            frame = self.read(_START_SECONDS)
+        except BaseException:
+            self.end()
+            raise
+        if frame is None or frame[0] != _READY:
+            status = self.end(wait=5)
+            raise SandboxError(f"the sandbox does not start (status {status}): {self.noise.strip()[-2000:]}")
+
+    def queue(self, head: bytes, body: Buffer) -> None:
+        self._outgoing.append(memoryview(_FRAME.pack(_RESULT, len(head), len(body)) + head))
+        if len(body):
+            self._outgoing.append(memoryview(body))
+
+    def write(self) -> None:
+        """Write as much as the pipe takes."""
+        outgoing = self._outgoing
+        try:
+            while outgoing:
+                written = os.writev(self._requests, [outgoing[at] for at in range(min(len(outgoing), 64))])
+                while outgoing and written >= len(outgoing[0]):
+                    written -= len(outgoing.popleft())
+                if written:
+                    outgoing[0] = outgoing[0][written:]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            outgoing.clear()  # the child is dead; reading will tell
+
+    def read(self, wall_seconds: float) -> tuple[int, bytes, bytes] | None:
+        """The next frame; None if the child died, or (`late`) said nothing for so long."""
+        deadline = None
+        while True:
+            frame = self._next_frame()
+            if frame is not None:
+                return frame
+            try:
+                chunk = os.read(self._results, _PIPE_BYTES)
+            except BlockingIOError:
+                pass
+            else:
+                if not chunk:
+                    return None
+                self._incoming += chunk
+                continue
+            self.write()
+            now = time.monotonic()
+            deadline = deadline or now + wall_seconds
+            if now >= deadline:
+                self.late = True
+                return None
+            poll = select.poll()
+            poll.register(self._results, select.POLLIN)
+            if self._outgoing:
+                poll.register(self._requests, select.POLLOUT)
+            poll.poll(1000 * (deadline - now))
+
+    def _next_frame(self) -> tuple[int, bytes, bytes] | None:
+        incoming = self._incoming
+        if len(incoming) < _FRAME.size:
+            return None
+        kind, head, body = _FRAME.unpack_from(incoming)
+        middle = _FRAME.size + head
+        end = middle + body
+        if len(incoming) < end:
+            return None
+        frame = kind, bytes(incoming[_FRAME.size : middle]), bytes(incoming[middle:end])
+        del incoming[:end]
+        return frame
+
+    def end(self, wait: float = 0) -> int:
+        """End the process (after `wait` seconds for it to end by itself); its status, its last words in `noise`."""
+        try:
+            status = self._process.wait(wait) if wait else self._process.poll()
+        except subprocess.TimeoutExpired:
+            status = None
+        if status is None:
+            self._process.kill()
+            status = self._process.wait()
+        self.noise = os.pread(self._stderr, _NOISE_BYTES, 0).decode("utf-8", "replace")
+        for descriptor in (self._requests, self._results, self._stderr):
+            os.close(descriptor)
+        return status
+
+
+def serve(requests: int, results: int, parent: int) -> None:
+    """The child's side: answer the requests on one pipe on the other until the parent closes it. Never returns."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # the parent ended before the signal was asked for
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        # If the machine runs out of memory, the kernel should end this process and not its parent.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_NOISE_BYTES, _NOISE_BYTES))  # of all files, only stderr is written
+    with open(requests, "rb", buffering=1 << 16) as source:
+        head, _ = _read_frame(source)
+        factory, cpu_seconds, memory_bytes = pickle.loads(head)
+        function = factory()
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _write_frame(results, _READY, b"", b"")
+        while True:
+            head, body = _read_frame(source)
+            os.ftruncate(2, 0)
+            os.lseek(2, 0, os.SEEK_SET)
+            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+            try:
+                kind, (head, body) = _RESULT, function(head, body)
+            except MemoryError:
+                kind, head, body = _MEMORY, b"", b""
+            except BaseException as error:  # a panic in Rust is no Exception
+                kind, head, body = _RAISED, _describe(error).encode("utf-8", "replace"), b""
+            _write_frame(results, kind, head, body)
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _read_frame(source: Any) -> tuple[bytes, bytearray]:
+    start = source.read(_FRAME.size)
+    if len(start) < _FRAME.size:
+        os._exit(0)
+    _, head_bytes, body_bytes = _FRAME.unpack(start)
+    head = source.read(head_bytes)
+    body = bytearray(body_bytes)
+    if len(head) < head_bytes or source.readinto(body) < body_bytes:
+        os._exit(0)
+    return head, body
+
+
+def _write_frame(results: int, kind: int, head: bytes, body: bytes) -> None:
+    pieces = [memoryview(_FRAME.pack(kind, len(head), len(body)) + head), memoryview(body)]
+    try:
+        while pieces:
+            written = os.writev(results, pieces)
+            while pieces and written >= len(pieces[0]):
+                written -= len(pieces.pop(0))
+            if written:
+                pieces[0] = pieces[0][written:]
+    except BrokenPipeError:
+        os._exit(0)

@@ -1,0 +1,151 @@
+"""The stations of acquisition: the list of WARC files, and one row per response record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from curation_assets.acquisition.archive import Archive, open_archive, sample_files
+from curation_assets.acquisition.documents import DOCUMENTS, Extraction, read_documents
+from curation_assets.lake.lake import Key, Partition, Stats, fingerprint
+from curation_assets.lake.parts import PartWriter, part_name, read_table
+from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
+
+WARC_FILES = pa.schema([("part", pa.int32()), ("warc_file", pa.string()), ("bytes", pa.int64())])
+
+
+class WarcList(BaseModel):
+    """Where the list comes from and how much of it is taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    warcs: int | None
+    """Size of the deterministic sample of files; None takes all."""
+    seed: int
+
+
+class WarcTask(BaseModel):
+    """What reading one WARC file needs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: int
+    warc_file: str
+    extraction: Extraction
+
+
+def warc_files(archive: Archive, source: str, warcs: int | None, seed: int) -> SnapshotStation:
+    """The snapshot's WARC files, numbered in the order of its list: the parts of everything downstream."""
+    return SnapshotStation(
+        key=("warc_files",),
+        group="acquisition",
+        description="The WARC files of the snapshot from its `warc.paths.gz`: all of them, or a deterministic "
+        "sample. A file's number is its part number in every table downstream.",
+        version="1",
+        params=WarcList(source=source, warcs=warcs, seed=seed),
+        step=partial(list_warc_files, archive=archive),
+        columns={
+            "part": "place in the snapshot's full list, from 0",
+            "warc_file": "path below the source's root",
+            "bytes": "compressed size, where the source tells it without a request for each file",
+        },
+        checks=(Check("warc_files_are_listed_once", "There is at least one WARC file and none is listed twice."),),
+    )
+
+
+def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
+    """Write the table of WARC files. Raises `ArchiveError` when the list cannot be read."""
+    params: WarcList = job.params
+    listed = archive.warc_files(job.snapshot)
+    number = {path: part for part, path in enumerate(listed)}
+    chosen = listed if params.warcs is None else sample_files(listed, params.warcs, params.seed)
+    local = "://" not in params.source
+    table = pa.table(
+        {
+            "part": [number[path] for path in chosen],
+            "warc_file": chosen,
+            "bytes": [archive.size(path) if local else None for path in chosen],
+        },
+        schema=WARC_FILES,
+    )
+    with PartWriter(job.folder / part_name(0), WARC_FILES, "") as writer:
+        writer.write(table)
+    return {"rows_in": len(listed), "rows_out": len(chosen)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarcStation(PartStation):
+    """A station whose parts are the rows of `warc_files`."""
+
+    extraction: Extraction
+
+    def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
+        """One job a WARC file; it depends on the file's path and size, not on the rest of the list."""
+        (path,) = inputs["warc_files"].paths(".parquet")
+        return [
+            PartJob(
+                step=self.step,
+                schema=self.schema,
+                target=staging / part_name(row["part"]),
+                inputs={},
+                params=WarcTask(part=row["part"], warc_file=row["warc_file"], extraction=self.extraction),
+                fingerprint=fingerprint([*self.identity(), row]),
+            )
+            for row in read_table(path).to_pylist()
+        ]
+
+
+def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcStation:
+    """One row per response record of the snapshot, with its text or the reason why it has none."""
+    parsers = ("resiliparse",) if extraction.extractor == "resiliparse" else ("resiliparse", "trafilatura", "lxml")
+    return WarcStation(
+        key=(extraction.extractor, "documents"),
+        group="acquisition",
+        description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
+        f"text as extracted by {extraction.extractor}. A record that cannot be used is a row with a verdict.",
+        version="1",
+        libraries=("fastwarc", *parsers, "tldextract"),
+        params=extraction,
+        extraction=extraction,
+        inputs={"warc_files": warc_list},
+        schema=DOCUMENTS,
+        step=partial(read_warc, archive=archive),
+        columns={
+            "doc": "key inside the snapshot: part number << 32 | row",
+            "record_id": "WARC-Record-ID, the record's name in the world",
+            "url": "WARC-Target-URI",
+            "host": "host name in lower case and punycode",
+            "registered_domain": "by the public suffix list",
+            "date": "WARC-Date, UTC",
+            "warc_file": "path below the source's root",
+            "warc_offset": "byte offset of the record's gzip member",
+            "warc_length": "bytes of the record's gzip member",
+            "http_status": "status code of the response",
+            "mime": "payload type as identified",
+            "charset": "encoding that the body was decoded with",
+            "charset_source": "what decided it: bom, http, meta or detected",
+            "html_bytes": "bytes of the body after transfer and content decoding",
+            "title": "content of the title element",
+            "language_declared": "lang attribute of the page",
+            "consent": "opt-out signals of the response and the page",
+            "text": "text as extracted; null where there is a verdict",
+            "verdict": "why the record cannot be used; null when it can",
+            "detail": "the value that decided the verdict",
+        },
+        checks=(Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),),
+    )
+
+
+def read_warc(inputs: Inputs, writer: PartWriter, task: WarcTask, archive: Archive) -> None:
+    """Write the documents of one WARC file, streaming it from the archive."""
+    with archive.open(task.warc_file) as stream:
+        for batch in read_documents(stream, task.part, task.warc_file, task.extraction, count=writer.count):
+            writer.write(batch)
+            writer.count("rows_in", batch.num_rows)
+            writer.count("rows_out", batch["verdict"].null_count)
+            for reason in batch["verdict"].drop_null().value_counts().to_pylist():
+                writer.count(f"dropped.{reason['values']}", reason["counts"])

@@ -1,0 +1,193 @@
+"""Stations as Dagster assets: one function for all of them, and the metadata that the UI shows.
+
+What a station computes is in the stations of each slice; nothing of it is here.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation_assets.engine.local import LocalEngine
+from curation_assets.lake.lake import Lake, Stats
+from curation_assets.lake.station import PartStation, Progress, Staged, Station, stage
+from curation_assets.partitions import SNAPSHOTS
+
+SAMPLE_ROWS = 5
+SAMPLE_CHARACTERS = 200
+OWNERS = ["team:curation"]
+KINDS = {
+    "acquisition": {"parquet", "python"},
+    "filtering": {"parquet", "python"},
+    "deduplication": {"parquet", "python"},
+    "provenance": {"parquet", "duckdb"},
+    "selection": {"parquet", "python"},
+    "packing": {"python"},
+}
+
+
+class Reporter(Protocol):
+    """Shows a person how far a station is."""
+
+    def progress(self, station: Station, log: Callable[[str], None]) -> Progress:
+        """What is called as parts are finished."""
+        ...
+
+    def published(self, staged: Staged) -> None:
+        """Called when a partition is committed, or was found up to date."""
+        ...
+
+
+class LogReporter:
+    """Progress as lines of the run's log, one for each tenth of the parts."""
+
+    def progress(self, station: Station, log: Callable[[str], None]) -> Progress:
+        """See `Reporter`."""
+        told = -1
+
+        def tell(done: int, total: int, stats: Stats) -> None:
+            nonlocal told
+            tenth = 10 * done // max(total, 1)
+            if tenth > told:
+                told = tenth
+                log(f"{station.name}: part {done} of {total}, {stats.get('rows_out', 0):,} rows")
+
+        return tell
+
+    def published(self, staged: Staged) -> None:
+        """Nothing: the materialisation says it all."""
+
+
+class EngineResource(dg.ConfigurableResource):
+    """The worker processes of a run: started at the first station that needs them, stopped with the run."""
+
+    workers: int
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[LocalEngine]:  # type: ignore[override]
+        """Give stations the engine itself, not this wrapper."""
+        with LocalEngine(self.workers) as engine:
+            yield engine
+
+
+def asset_of(station: Station, lake: Lake) -> dg.AssetsDefinition:
+    """The asset that stages a station, records its checks, and publishes only data that passed them.
+
+    A failed check is raised before anything is committed or materialised, because Dagster's own blocking checks
+    do not stop a backfill or an automation condition from running downstream.
+    """
+    key = dg.AssetKey(station.key)
+    upstream = [*station.inputs.values(), *getattr(station, "shared", {}).values()]
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey(upstream_key) for upstream_key in upstream],
+        partitions_def=SNAPSHOTS,
+        group_name=station.group,
+        description=station.description,
+        kinds=KINDS[station.group],
+        owners=OWNERS,
+        code_version=station.code_version,
+        # Only the stations that read the source meet faults that pass; the rest would fail again.
+        retry_policy=dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
+        if station.group == "acquisition"
+        else None,
+        pool="source" if station.group == "acquisition" else "machine",
+        metadata=definition_metadata(station),
+        check_specs=[
+            dg.AssetCheckSpec(
+                check.name, asset=key, description=check.description, blocking=True, partitions_def=SNAPSHOTS
+            )
+            for check in station.checks
+        ],
+        required_resource_keys={"engine", "reporter"},
+    )
+    def materialise(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
+        resources = context.resources
+        progress = resources.reporter.progress(station, context.log.info)
+        staged = stage(station, lake, context.partition_key, resources.engine, progress)
+        for result in staged.results:
+            yield dg.AssetCheckResult(
+                check_name=result.check.name, passed=result.passed, metadata=result.evidence, asset_key=key
+            )
+        if staged.failed:
+            names = ", ".join(result.check.name for result in staged.failed)
+            raise dg.Failure(f"{staged.partition.name} was not published: {names} failed", allow_retries=False)
+        staged.publish()
+        resources.reporter.published(staged)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata=run_metadata(staged),
+            data_version=dg.DataVersion(staged.manifest.digest),
+        )
+
+    return materialise
+
+
+def definition_metadata(station: Station) -> dict[str, Any]:
+    """Column names, types, meanings and origins, for the UI's Columns tab."""
+    if not isinstance(station, PartStation):
+        return {}
+    columns = [
+        dg.TableColumn(
+            field.name,
+            str(field.type),
+            station.columns.get(field.name),
+            constraints=dg.TableColumnConstraints(nullable=field.name != "doc", unique=field.name == "doc"),
+        )
+        for field in station.schema
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def run_metadata(staged: Staged) -> dict[str, Any]:
+    """What happened to the data: rows, bytes, rates, reasons and a few rows to look at."""
+    manifest = staged.manifest
+    stats = manifest.stats
+    rows_out = stats.get("rows_out", manifest.rows)
+    metadata: dict[str, Any] = {
+        "dagster/partition_row_count": manifest.rows,
+        "dagster/uri": staged.partition.folder.as_uri(),
+        "rows_in": stats.get("rows_in", rows_out),
+        "rows_out": rows_out,
+        "files": len(manifest.files),
+        "bytes": manifest.bytes,
+        "parts_made": staged.parts_done,
+        "parts_reused": staged.parts_reused,
+        "seconds": round(staged.seconds, 3),
+    }
+    if staged.seconds:
+        metadata["rows_per_second"] = round(stats.get("rows_in", rows_out) / staged.seconds, 1)
+    dropped = {name.removeprefix("dropped."): count for name, count in stats.items() if name.startswith("dropped.")}
+    if dropped:
+        lines = [f"| {name} | {count:,} |" for name, count in sorted(dropped.items(), key=lambda item: -item[1])]
+        metadata["dropped"] = sum(dropped.values())
+        metadata["dropped_by"] = dg.MetadataValue.md("\n".join(["| reason | rows |", "|---|---|", *lines]))
+    others = {n: c for n, c in stats.items() if n not in ("rows_in", "rows_out") and not n.startswith("dropped.")}
+    metadata.update(others)
+    sample = sample_rows(staged)
+    if sample:
+        metadata["sample"] = dg.MetadataValue.table(
+            [dg.TableRecord(row) for row in sample],
+            dg.TableSchema([dg.TableColumn(name, "string") for name in sample[0]]),
+        )
+    return metadata
+
+
+def sample_rows(staged: Staged) -> list[dict[str, str]]:
+    """The first rows of the first Parquet file that has any, shortened for a screen."""
+    for path in staged.paths():
+        if path.suffix == ".parquet":
+            with pq.ParquetFile(path) as file:
+                batch: pa.RecordBatch | None = next(file.iter_batches(SAMPLE_ROWS), None)
+            if batch is not None and batch.num_rows:
+                return [{name: _short(value) for name, value in row.items()} for row in batch.to_pylist()]
+    return []
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + "…"

@@ -1,0 +1,1 @@
+"""Deduplication: keys per part, groups across the snapshot, a survivor rule, columns."""

@@ -1,0 +1,1 @@
+"""The engine: one seam, `map`, through which every station runs its parts."""

@@ -1,0 +1,278 @@
+"""The stations of filtering: annotations of every document, and the gates over them."""
+
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from curation_assets.filtering.cleaning import read_cleaned
+from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, identify_language
+from curation_assets.filtering.pii import PII_SPANS, find_pii
+from curation_assets.filtering.signals import SIGNALS, annotate_signals
+from curation_assets.filtering.urls import URL_ANNOTATIONS, UrlRules, annotate_urls
+from curation_assets.lake.lake import Key
+from curation_assets.lake.parts import PartWriter, read_batches, read_table
+from curation_assets.lake.query import query
+from curation_assets.lake.station import Check, Inputs, PartStation
+from curation_assets.recipes.recipe import Gate, Language, Pii, Recipe, UrlFilter
+
+DOC = pa.field("doc", pa.int64())
+ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.")
+
+FILTER_VERDICTS = pa.schema(
+    [
+        DOC,
+        ("verdict", pa.string()),
+        ("station", pa.string()),
+        ("position", pa.int32()),
+        ("value", pa.float64()),
+        ("limit", pa.float64()),
+        ("detail", pa.string()),
+        ("failed_gates", pa.list_(pa.string())),
+    ]
+)
+GATES = pa.schema(
+    [
+        ("position", pa.int32()),
+        ("station", pa.string()),
+        ("gate", pa.string()),
+        ("signal", pa.string()),
+        ("operator", pa.string()),
+        ("limit", pa.float64()),
+    ]
+)
+
+SIGNAL_COLUMNS = {
+    "dup_para_frac": "paragraphs that occurred before, share of all paragraphs",
+    "dup_para_char_frac": "their characters, share of the text",
+    "dup_line_frac": "lines that occurred before, share of all lines",
+    "dup_line_char_frac": "their characters, share of the text",
+    **{f"top_{n}_gram": f"characters of the most frequent {n}-gram of words, times its count" for n in (2, 3, 4)},
+    **{f"dup_{n}_gram": f"characters in {n}-grams of words that occurred before, share" for n in range(5, 11)},
+    "words": "words of the text; see filtering/words.py for what a word is",
+    "words_nonsymbol": "words with a character that is not punctuation",
+    "mean_word_length": "mean length of these, in characters",
+    "hash_ratio": "number signs per word",
+    "ellipsis_ratio": "ellipses per word",
+    "bullet_line_ratio": "share of lines that begin with a bullet",
+    "ellipsis_line_ratio": "share of lines that end with an ellipsis",
+    "alpha_word_ratio": "share of words with a letter",
+    "stop_words": "how many of the, be, to, of, and, that, have, with occur",
+    "c4_lorem_ipsum": "lines with lorem ipsum",
+    "c4_curly_bracket": "lines with an opening curly bracket",
+    "c4_sentences": "sentences in the lines that C4 keeps",
+    "clean_lines": "lines of the cleaned text that are not blank",
+    "line_punct_ratio": "share of them that end with terminal punctuation",
+    "short_line_ratio": "share of them with at most 30 characters",
+    "char_dup_ratio": "characters in lines that occurred before, share of the cleaned text",
+    "list_ratio": "line breaks per word of the cleaned text",
+    "characters": "characters of the text",
+    "lines": "lines of the text",
+    "line_edits": "spans (bytes of the extracted text) that make it the cleaned text: C4's dropped lines and citations",
+}
+
+
+class UrlParameters(BaseModel):
+    """The lists that are consulted, and a hash of what they hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url_filter: UrlFilter
+    lists: str
+
+
+class LanguageParameters(BaseModel):
+    """How much of a text decides its language."""
+
+    model_config = ConfigDict(frozen=True)
+
+    characters: int
+
+
+class GateParameters(BaseModel):
+    """The gates in order, and what the computed signals compare with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    consent: tuple[str, ...]
+    languages: tuple[str, ...]
+    gates: tuple[Gate, ...]
+
+
+def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartStation:
+    """What the block lists say of each document's URL."""
+    return PartStation(
+        key=(documents[0], "url_matches"),
+        group="filtering",
+        description="What the block lists of domains, URLs and words say of each document's URL "
+        "(FineWeb's rules, with words compared whatever their case).",
+        version="1",
+        params=UrlParameters(url_filter=rules, lists=UrlRules.load(lists, rules.categories).fingerprint),
+        inputs={"documents": documents},
+        schema=pa.schema([DOC, *URL_ANNOTATIONS]),
+        step=partial(match_urls, lists=lists),
+        columns={
+            "url_domain_listed": "1 when the host, its registered domain or the URL is on a list",
+            "url_domain_category": "the category of the list",
+            "url_hard_words": "distinct words of the URL that decide alone",
+            "url_soft_words": "distinct words of the URL that decide together",
+            "url_subwords": "distinct words found inside the URL without its separators",
+            "url_match": "what matched first",
+        },
+        checks=(ALIGNED,),
+    )
+
+
+def match_urls(inputs: Inputs, writer: PartWriter, params: UrlParameters, lists: Path | None) -> None:
+    """Annotate the URLs of one part."""
+    rules = UrlRules.load(lists, params.url_filter.categories)
+    for batch in read_batches(inputs["documents"], ["doc", "url", "host", "registered_domain"], 16384):
+        matches = annotate_urls(batch["url"], batch["host"], batch["registered_domain"], rules)
+        writer.write(matches.add_column(0, DOC, batch["doc"]))
+        writer.count("rows_in", batch.num_rows)
+        writer.count("rows_out", batch.num_rows)
+
+
+def languages(documents: Key, language: Language) -> PartStation:
+    """The language of each document by fastText lid.176."""
+    return PartStation(
+        key=(documents[0], "languages"),
+        group="filtering",
+        description=f"Language by fastText lid.176 (Joulin et al. 2016) on the first {language.characters:,} "
+        "characters of the text.",
+        version="1",
+        libraries=("fasttext-community",),
+        params=LanguageParameters(characters=language.characters),
+        inputs={"documents": documents},
+        schema=pa.schema([DOC, *LANGUAGE_ANNOTATIONS]),
+        step=identify_languages,
+        columns={
+            "language": "ISO 639 code; null where nothing is recognised",
+            "language_score": "probability of the label, 0 to 1",
+        },
+        checks=(ALIGNED,),
+    )
+
+
+def identify_languages(inputs: Inputs, writer: PartWriter, params: LanguageParameters) -> None:
+    """Identify the languages of one part."""
+    for batch in read_batches(inputs["documents"], ["doc", "text"]):
+        found = identify_language(batch["text"], params.characters)
+        writer.write(found.add_column(0, DOC, batch["doc"]))
+        writer.count("rows_in", batch.num_rows)
+        writer.count("rows_out", batch.num_rows)
+
+
+def signals(documents: Key) -> PartStation:
+    """All statistics that the quality gates read, and the line edits."""
+    return PartStation(
+        key=(documents[0], "signals"),
+        group="filtering",
+        description="Every statistic of the Gopher, C4 and FineWeb rules as a column, in one pass over the text, "
+        "and C4's line edits as byte spans.",
+        version="1",
+        inputs={"documents": documents},
+        schema=pa.schema([DOC, *SIGNALS]),
+        step=measure_signals,
+        columns=SIGNAL_COLUMNS,
+        checks=(ALIGNED,),
+    )
+
+
+def measure_signals(inputs: Inputs, writer: PartWriter, params: None) -> None:
+    """Measure the texts of one part."""
+    for batch in read_batches(inputs["documents"], ["doc", "text"]):
+        writer.write(annotate_signals(batch["text"]).add_column(0, DOC, batch["doc"]))
+        writer.count("rows_in", batch.num_rows)
+        writer.count("rows_out", batch.num_rows)
+
+
+def filter_verdicts(recipe: Recipe, documents: Key) -> PartStation:
+    """The first gate that each document fails, and all that it fails."""
+    return PartStation(
+        key=(recipe.name, "filter_verdicts"),
+        group="filtering",
+        description=f"The gates of `{recipe.name}` over the annotations: for each document the first, in recipe "
+        "order, that it fails, with value and limit, and the names of all that it fails. Null: it passes.",
+        version="1",
+        params=GateParameters(consent=recipe.consent, languages=recipe.language.languages, gates=recipe.gates),
+        inputs={
+            "documents": documents,
+            "url_matches": (documents[0], "url_matches"),
+            "languages": (documents[0], "languages"),
+            "signals": (documents[0], "signals"),
+        },
+        schema=FILTER_VERDICTS,
+        step=decide,
+        columns={
+            "verdict": "the gate, or the reason of acquisition; null when the document passes",
+            "station": "the group of gates that it belongs to",
+            "position": "place of the gate in the recipe; -1 for acquisition",
+            "value": "what was measured",
+            "limit": "what it was compared with",
+            "detail": "what matched, in words",
+            "failed_gates": "all gates that the document fails, in order",
+        },
+        checks=(ALIGNED,),
+    )
+
+
+def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
+    """Evaluate the gates over one part; filter_verdicts.sql."""
+    gates = pa.Table.from_pylist(
+        [
+            {"position": position, "gate": gate.name, **gate.model_dump(exclude={"name"})}
+            for position, gate in enumerate(params.gates)
+        ],
+        schema=GATES,
+    )
+    decided = query(
+        "filtering/filter_verdicts",
+        {name: [str(path)] for name, path in inputs.items()} | {"gates": gates},
+        {
+            "honoured": list(params.consent),
+            "languages": list(params.languages),
+            "signals": sorted({gate.signal for gate in params.gates}),
+        },
+        threads=1,
+    )
+    writer.write(decided)
+    writer.count("rows_in", decided.num_rows)
+    writer.count("rows_out", decided["verdict"].null_count)
+    for count in decided["verdict"].drop_null().value_counts().to_pylist():
+        writer.count(f"dropped.{count['values']}", count["counts"])
+
+
+def pii_spans(recipe: Recipe, documents: Key) -> PartStation:
+    """Where personal data stands in the cleaned text of the documents that passed the gates."""
+    return PartStation(
+        key=(recipe.name, "pii_spans"),
+        group="filtering",
+        description="E-mail addresses and public IP addresses in the cleaned text of the documents that passed the "
+        "gates, as byte spans with their replacements (FineWeb's PII formatter, restarted in each document).",
+        version="1",
+        params=recipe.pii,
+        inputs={
+            "documents": documents,
+            "signals": (documents[0], "signals"),
+            "filter_verdicts": (recipe.name, "filter_verdicts"),
+        },
+        schema=pa.schema([DOC, ("masks", PII_SPANS)]),
+        step=find_spans,
+        columns={"masks": "start, end (bytes of the cleaned text), kind and replacement of each span"},
+        checks=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
+    )
+
+
+def find_spans(inputs: Inputs, writer: PartWriter, params: Pii) -> None:
+    """Find the personal data of one part."""
+    verdicts = read_table(inputs["filter_verdicts"], ["doc", "verdict"])
+    passed = verdicts.filter(pc.field("verdict").is_null())["doc"].to_numpy()
+    for batch in read_cleaned(inputs["documents"], inputs["signals"], passed):
+        masks = find_pii(batch["text"], params.email, params.public_ip)
+        writer.write(pa.table({"doc": batch["doc"], "masks": masks}))
+        writer.count("rows_in", batch.num_rows)
+        writer.count("rows_out", batch.num_rows)
+        writer.count("spans", len(masks.flatten()))

@@ -1,0 +1,212 @@
+"""The one segmentation of text into words, for every language, as a Numba kernel over UTF-8.
+
+It is table driven and close to what spaCy's blank English tokenizer and NLTK's ``word_tokenize`` give on
+ordinary English, so that published limits on word statistics hold (``benchmarks/segmentation.py`` measures
+how well). The classes are those of ``characters.py``. From left to right:
+
+1. White space, control characters, invisible format characters (zero-width space, directional marks,
+   byte-order mark) and the Tibetan tsheg separate words and belong to none.
+2. A run of WORD characters is a word: ``snake_case``, ``naïve``, ``2024``, ``5km``. A joint inside it does
+   not end it: a full stop or apostrophe (U+0027, U+2019) between two WORD characters (``U.S``,
+   ``example.com``, ``3.14``, ``o'clock``), a comma, colon or slash between two digits (``1,000``, ``12:30``,
+   ``24/7``).
+3. English contractions come apart before the apostrophe of 's, 'm, 'd, 're, 've and 'll and before n't, in
+   either case, where the word ends there: ``do n't``, ``it 's``, ``we 'll``. Such an ending is a word
+   wherever it starts.
+4. A SINGLE letter (Han, Hiragana, Thai, ...) is a word, together with the marks that follow it.
+5. Anything else is a symbol. A run of one symbol is a word, with the marks that follow it: ``...``, ``--``,
+   ``#``, ``"``. So ``e-mail`` is ``e - mail``, ``#tag`` is ``# tag`` and ``?!`` is ``? !``.
+
+Two texts joined by a separator have the words of the one followed by the words of the other.
+"""
+
+import numpy as np
+from numba import njit
+
+from curation_assets.filtering.characters import ALPHA, DIGIT, SINGLE, SPACE, WORD, character_classes, decode, inner
+
+
+@inner
+def _is_apostrophe(code: int) -> bool:
+    return code == 0x27 or code == 0x2019
+
+
+@inner
+def _is_invisible(code: int) -> bool:
+    """Control and format characters that separate words; the tsheg too, which ends a Tibetan syllable."""
+    if code < 0x2000:
+        return code < 0x20 or 0x7F <= code <= 0x9F or code == 0x61C or code == 0x180E or 0xF0B <= code <= 0xF0C
+    return (
+        0x200B <= code <= 0x200F
+        or 0x2028 <= code <= 0x202E
+        or 0x2060 <= code <= 0x206F
+        or code == 0xFEFF
+        or 0xFFF9 <= code <= 0xFFFB
+        or 0xE0000 <= code <= 0xE007F
+    )
+
+
+@inner
+def _class_at(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) -> int:
+    if position >= end:
+        return 0
+    return int(np.int64(classes[decode(buffer, position)[0]]))
+
+
+@inner
+def _is_mark(code: int, kind: int) -> bool:
+    return kind & (WORD | ALPHA | DIGIT) == WORD and code != 0x5F
+
+
+@inner
+def _clitic(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) -> int:
+    """End of the s, m, d, t, re, ve or ll that starts at ``position`` and ends its word there; 0 if none
+    does."""
+    if position >= end:
+        return 0
+    stop = position + 1
+    first = buffer[position] | 0x20
+    if first == 0x72 or first == 0x76 or first == 0x6C:
+        stop += 1
+        if stop > end or buffer[position + 1] | 0x20 != (0x6C if first == 0x6C else 0x65):
+            return 0
+    elif first != 0x73 and first != 0x6D and first != 0x64 and first != 0x74:
+        return 0
+    return 0 if _class_at(buffer, stop, end, classes) & WORD else stop
+
+
+@inner
+def _measured(buffer: np.ndarray, start: int, stop: int, classes: np.ndarray) -> tuple[int, int, int, int, int]:
+    """A word of given bounds, as ``next_word`` gives it."""
+    length = 0
+    union = 0
+    intersection = -1
+    position = start
+    while position < stop:
+        code, width = decode(buffer, position)
+        kind = int(np.int64(classes[code]))
+        position += width
+        length += 1
+        union |= kind
+        intersection &= kind
+    return start, stop, length, union, intersection
+
+
+@njit(cache=True, nogil=True)
+def next_word(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) -> tuple[int, int, int, int, int]:
+    """Find the first word at or after a byte.
+
+    Args:
+        buffer: uint8, valid UTF-8.
+        position: byte at which a character starts, or ``end``.
+        end: byte at which the text ends.
+        classes: ``character_classes()``.
+
+    Returns:
+        Its first byte, the byte after its last, its length in characters, and the union and the intersection
+        of the classes of its characters. Without a further word the first byte is ``end``.
+    """
+    while True:
+        if position >= end:
+            return end, end, 0, 0, 0
+        code, width = decode(buffer, position)
+        kind = int(np.int64(classes[code]))
+        if kind & WORD or not (kind & SPACE or _is_invisible(code)):
+            break
+        position += width
+    start = position
+    position += width
+    length = 1
+    union = kind
+    intersection = kind
+
+    if kind & (WORD | SINGLE) == WORD:
+        while position < end:
+            before = kind
+            code, width = decode(buffer, position)
+            kind = int(np.int64(classes[code]))
+            if not kind & WORD:
+                if _is_apostrophe(code):
+                    stop = _clitic(buffer, position + width, end, classes)
+                    if stop and buffer[position + width] | 0x20 == 0x74:
+                        # n't: the word ends before the n, unless the n begins it.
+                        if buffer[position - 1] | 0x20 == 0x6E and position - 1 > start:
+                            return _measured(buffer, start, position - 1, classes)
+                    elif stop:
+                        break
+                    joint = _class_at(buffer, position + width, end, classes) & WORD
+                elif code == 0x2E:
+                    joint = _class_at(buffer, position + 1, end, classes) & WORD
+                elif code == 0x2C or code == 0x3A or code == 0x2F:
+                    joint = before & _class_at(buffer, position + 1, end, classes) & DIGIT
+                else:
+                    break
+                if not joint:
+                    break
+            elif kind & SINGLE:
+                break
+            position += width
+            length += 1
+            union |= kind
+            intersection &= kind
+        return start, position, length, union, intersection
+
+    if _is_apostrophe(code):
+        stop = _clitic(buffer, position, end, classes)
+        if stop and buffer[position] | 0x20 != 0x74:
+            return _measured(buffer, start, stop, classes)
+
+    first = code
+    repeats = not kind & SINGLE
+    while position < end:
+        code, width = decode(buffer, position)
+        kind = int(np.int64(classes[code]))
+        if _is_mark(code, kind):
+            repeats = False
+        elif not (repeats and code == first):
+            break
+        position += width
+        length += 1
+        union |= kind
+        intersection &= kind
+    return start, position, length, union, intersection
+
+
+@inner
+def widened(array: np.ndarray, size: int) -> np.ndarray:
+    """Copy an array into a longer one of ``size`` items, the rest of which is undefined."""
+    wider = np.empty(size, array.dtype)
+    for i in range(len(array)):  # a loop, because slice assignment takes Numba a second to compile
+        wider[i] = array[i]
+    return wider
+
+
+@njit(cache=True, nogil=True)
+def word_spans(buffer: np.ndarray, start: int, end: int, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find all words between two bytes of valid UTF-8 (uint8), given ``character_classes()``.
+
+    Returns their first bytes and the bytes after their last, as two int64 arrays.
+    """
+    capacity = (end - start) // 4 + 8
+    starts = np.empty(capacity, np.int64)
+    stops = np.empty(capacity, np.int64)
+    count = 0
+    position = start
+    while True:
+        first, position, _, _, _ = next_word(buffer, position, end, classes)
+        if first == end:
+            return starts[:count], stops[:count]
+        if count == capacity:
+            capacity *= 2
+            starts = widened(starts, capacity)
+            stops = widened(stops, capacity)
+        starts[count] = first
+        stops[count] = position
+        count += 1
+
+
+def words(text: str) -> list[str]:
+    """Split a text into its words; for people and tests, kernels use ``next_word`` or ``word_spans``."""
+    encoded = text.encode()
+    starts, stops = word_spans(np.array(bytearray(encoded), np.uint8), 0, len(encoded), character_classes())
+    return [encoded[start:stop].decode() for start, stop in zip(starts, stops, strict=True)]

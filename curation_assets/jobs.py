@@ -1,0 +1,65 @@
+"""What runs the assets: a job for one snapshot, one for backfills, a schedule and a sensor."""
+
+import dagster as dg
+
+from curation_assets.line import Line
+from curation_assets.partitions import SNAPSHOTS
+
+NEW_SNAPSHOTS_A_TICK = 50
+"""More dynamic partitions than this in one request are slow on SQLite."""
+
+curate_snapshot = dg.define_asset_job(
+    "curate_snapshot",
+    selection=dg.AssetSelection.all(),
+    partitions_def=SNAPSHOTS,
+    description="The whole line for one snapshot.",
+    executor_def=dg.in_process_executor,
+)
+
+backfill_snapshots = dg.define_asset_job(
+    "backfill_snapshots",
+    selection=dg.AssetSelection.all(),
+    partitions_def=SNAPSHOTS,
+    description="The whole line for many snapshots: a run each, behind everything else in the queue.",
+    tags={"dagster/priority": "-1", "curation/backfill": "true"},
+    executor_def=dg.in_process_executor,
+)
+
+
+def monthly_snapshot(line: Line) -> dg.ScheduleDefinition:
+    """Curate the newest snapshot of the source once a month; a snapshot that is done already costs nothing."""
+
+    @dg.schedule(
+        name="monthly_snapshot",
+        cron_schedule="0 6 5 * *",
+        job=curate_snapshot,
+        description="Common Crawl publishes about once a month: curate the newest snapshot of the source.",
+    )
+    def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        snapshots = line.archive.snapshots()
+        if not snapshots:
+            return dg.SkipReason(f"{line.settings.source} lists no snapshots")
+        context.instance.add_dynamic_partitions(str(SNAPSHOTS.name), [snapshots[0]])
+        return dg.RunRequest(partition_key=snapshots[0])
+
+    return evaluate
+
+
+def new_snapshots(line: Line) -> dg.SensorDefinition:
+    """Add the snapshots that the source lists and Dagster does not know, newest first."""
+
+    @dg.sensor(
+        name="new_snapshots",
+        minimum_interval_seconds=3600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Adds a partition for each snapshot in the source's collinfo.json. It starts no run.",
+    )
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        listed = line.archive.snapshots()
+        known = set(context.instance.get_dynamic_partitions(str(SNAPSHOTS.name)))
+        new = [snapshot for snapshot in listed if snapshot not in known][:NEW_SNAPSHOTS_A_TICK]
+        if not new:
+            return dg.SensorResult(skip_reason=f"nothing new: {len(listed)} snapshots are known")
+        return dg.SensorResult(dynamic_partitions_requests=[SNAPSHOTS.build_add_request(new)])
+
+    return evaluate

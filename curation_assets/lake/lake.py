@@ -1,0 +1,188 @@
+"""Partitions on disk: staged files, one atomic commit, and what was committed.
+
+    <root>/<key...>/<snapshot>/
+        _manifest.json         present only when the partition is readable
+        part-00000.parquet     one file a part, or whatever files the station makes
+        .staging/              files of a run that has not been committed
+
+A station writes into `.staging/`, is validated there, and is then published: the old manifest is removed, the
+staged files are renamed into place, files that no longer belong are deleted, and the new manifest is written. A
+kill at any moment leaves either the old partition, the new one, or no manifest, and then the next run finds the
+finished files by the fingerprint that each carries and goes on from there.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+MANIFEST = "_manifest.json"
+STAGING = ".staging"
+
+Key = tuple[str, ...]
+"""Where a table lives below the lake's root; also its Dagster asset key."""
+
+Stats = dict[str, int]
+"""Counters that add up over parts: `rows_in`, `rows_out`, `dropped.<reason>`, ..."""
+
+
+class LakeError(Exception):
+    """A partition cannot be read or written as asked; the message names it and the way out."""
+
+
+class File(BaseModel):
+    """One committed file of a partition."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    bytes: int
+    rows: int
+    sha256: str
+    fingerprint: str
+    """What it was made from and how: the file is current while this stays the same."""
+    stats: Stats
+
+
+class Manifest(BaseModel):
+    """What a committed partition holds. Same inputs, parameters and versions give the same manifest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    station: str
+    snapshot: str
+    fingerprint: str
+    files: list[File]
+    stats: Stats
+
+    @property
+    def digest(self) -> str:
+        """Hash of the content of all files: the partition's data version."""
+        return fingerprint([[file.name, file.sha256] for file in self.files])
+
+    @property
+    def rows(self) -> int:
+        """Rows in all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in all files."""
+        return sum(file.bytes for file in self.files)
+
+
+def fingerprint(value: Any) -> str:
+    """Hash a JSON-able value: the hex digest of SHA-256 over its canonical JSON."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's content."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file so that a reader sees all of it or none of it, also after a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One snapshot of one table in the lake."""
+
+    folder: Path
+    key: Key
+    snapshot: str
+
+    @property
+    def name(self) -> str:
+        """`key/.../snapshot`, for messages."""
+        return "/".join((*self.key, self.snapshot))
+
+    @property
+    def staging(self) -> Path:
+        """The folder that the next commit is prepared in."""
+        return self.folder / STAGING
+
+    def committed(self) -> Manifest | None:
+        """The manifest, or None while nothing is committed."""
+        try:
+            content = (self.folder / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            return None
+        return Manifest.model_validate_json(content)
+
+    def manifest(self) -> Manifest:
+        """The manifest; raises `LakeError` while nothing is committed."""
+        manifest = self.committed()
+        if manifest is None:
+            raise LakeError(
+                f"{self.name} is not materialised: no {MANIFEST} in {self.folder}. Materialise it first, "
+                f"in the UI or with `curation run --snapshot {self.snapshot}`."
+            )
+        return manifest
+
+    def paths(self, suffix: str = "") -> list[Path]:
+        """Committed files whose names end in `suffix`, in order of name."""
+        return [self.folder / file.name for file in self.manifest().files if file.name.endswith(suffix)]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second run of this partition waiting until this one is done or dead."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def commit(self, manifest: Manifest) -> None:
+        """Publish: rename the staged files of `manifest` into place, then write the manifest.
+
+        Files that are already in place (unchanged since an earlier commit) need not be staged again.
+        """
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        names = {file.name for file in manifest.files}
+        for name in sorted(names):
+            staged = self.staging / name
+            if staged.exists():
+                staged.replace(self.folder / name)
+        for path in self.folder.iterdir():
+            if path.is_file() and path.name not in names and path.name != ".lock":
+                path.unlink()
+        shutil.rmtree(self.staging, ignore_errors=True)
+        write_atomically(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A folder of partitions."""
+
+    root: Path
+
+    def partition(self, key: Key, snapshot: str) -> Partition:
+        """The partition of one table for one snapshot, committed or not."""
+        return Partition(self.root.joinpath(*key, snapshot), key, snapshot)
+
+    def snapshots(self, key: Key) -> list[str]:
+        """Snapshots committed for a table, in order of name."""
+        folder = self.root.joinpath(*key)
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if (path / MANIFEST).exists())

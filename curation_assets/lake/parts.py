@@ -1,0 +1,123 @@
+"""Parts as Parquet files: written in row groups of bounded size, read in batches."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation_assets.lake.lake import File, Stats, file_sha256
+
+FINGERPRINT = b"curation.fingerprint"
+STATS = b"curation.stats"
+ROW_BITS = 32
+"""`doc` is `part << ROW_BITS | row`."""
+
+BATCH_ROWS = 1024
+"""Rows that a station works on at a time."""
+
+
+def part_name(part: int, suffix: str = "parquet") -> str:
+    """The file name of a part."""
+    return f"part-{part:05d}.{suffix}"
+
+
+class PartWriter:
+    """A part that appears under its name only when it is whole: Parquet (zstd level 3), or Arrow IPC by its suffix.
+
+    Parquet is for tables that people query; uncompressed Arrow (`.arrow`) is for what is memory-mapped and read at
+    random. A context manager: on an exception the temporary file is removed and nothing appears.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, fingerprint: str) -> None:
+        self.schema = schema
+        self.stats: Stats = {}
+        self._path = path
+        self._fingerprint = fingerprint
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        if path.suffix == ".arrow":
+            self._writer = pa.ipc.new_file(
+                self._temporary,
+                schema.with_metadata({FINGERPRINT: fingerprint}),
+                options=pa.ipc.IpcWriteOptions(),
+            )
+        else:
+            self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd", compression_level=3)
+
+    def write(self, batch: pa.RecordBatch | pa.Table) -> None:
+        """Append rows; their columns must be the schema's, in any order."""
+        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+        if table.num_rows:
+            self._writer.write_table(table.select(self.schema.names).cast(self.schema))
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter of the part."""
+        self.stats[name] = self.stats.get(name, 0) + int(amount)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            stats = json.dumps(self.stats, sort_keys=True).encode()
+            if isinstance(self._writer, pq.ParquetWriter):
+                self._writer.add_key_value_metadata({FINGERPRINT: self._fingerprint.encode(), STATS: stats})
+            else:
+                # An Arrow file's schema is written first; counters known only at the end ride on an empty batch.
+                self._writer.write_batch(pa.RecordBatch.from_pylist([], self.schema), custom_metadata={STATS: stats})
+        self._writer.close()
+        if error is not None:
+            self._temporary.unlink(missing_ok=True)
+            return
+        with self._temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        self._temporary.replace(self._path)
+
+
+def describe(path: Path, fingerprint: str = "") -> File:
+    """The manifest's entry for a finished file. A part tells its own fingerprint; other files are given one.
+
+    Raises `pa.ArrowInvalid` when a part cannot be read.
+    """
+    rows, metadata = 0, {}
+    if path.suffix == ".parquet":
+        footer = pq.read_metadata(path)
+        rows, metadata = footer.num_rows, footer.metadata or {}
+    elif path.suffix == ".arrow":
+        with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as reader:
+            rows = sum(reader.get_batch(index).num_rows for index in range(reader.num_record_batches))
+            _, last = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
+            metadata = {**(reader.schema.metadata or {}), **(dict(last.items()) if last else {})}
+    return File(
+        name=path.name,
+        bytes=path.stat().st_size,
+        rows=rows,
+        sha256=file_sha256(path),
+        fingerprint=metadata.get(FINGERPRINT, fingerprint.encode()).decode(),
+        stats=json.loads(metadata.get(STATS, b"{}")),
+    )
+
+
+def read_batches(path: Path, columns: list[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """Stream some columns of a part in batches of at most `rows` rows."""
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read some columns of a part whole; for the narrow ones."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns, use_threads=False)
+
+
+def rows_of(docs: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Row numbers inside their part, int64, of document keys."""
+    return docs.to_numpy() & ((1 << ROW_BITS) - 1)

@@ -1,0 +1,356 @@
+"""A station: what it reads, the function it applies, what must be true of the result, and how it is committed.
+
+`stage` makes the files of one partition in its staging folder, redoing only parts whose fingerprint changed, and
+judges the checks on them. `Staged.publish` commits. Between the two, a failed check keeps bad data from being
+seen by anything downstream.
+"""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from curation_assets.engine.local import Engine
+from curation_assets.lake.lake import (
+    File,
+    Key,
+    Lake,
+    Manifest,
+    Partition,
+    Stats,
+    fingerprint,
+)
+from curation_assets.lake.parts import PartWriter, describe
+from curation_assets.lake.query import Source, query, source
+
+Inputs = Mapping[str, Path]
+"""For a part: the file of each input with the part's name; for shared inputs, the partition's folder."""
+
+PartStep = Callable[[Inputs, PartWriter, Any], None]
+"""Writes one part from its inputs and parameters, and counts into `writer.stats`. Runs in a worker process."""
+
+SnapshotStep = Callable[["SnapshotJob"], Stats]
+"""Writes all files of a partition from whole partitions; returns counters."""
+
+Progress = Callable[[int, int, Stats], None]
+"""Called with parts done, parts in all and the counters so far."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A proposition about a staged partition, decided by one SQL statement of `sql/checks`.
+
+    The statement sees every input, the station's own table (`this`) and its counters (`stats`) as views, and
+    returns one row whose column `passed` is the verdict; the other columns are kept as evidence.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sql(self) -> str:
+        """The statement: `sql/checks/<name>.sql`."""
+        return f"checks/{self.name}"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found."""
+
+    check: Check
+    passed: bool
+    evidence: dict[str, Any]
+
+
+class CheckFailed(Exception):
+    """A staged partition broke a check and was not published."""
+
+    def __init__(self, partition: str, failed: Sequence[CheckResult]) -> None:
+        self.failed = failed
+        reasons = "; ".join(f"{result.check.name} {result.evidence}" for result in failed)
+        super().__init__(f"{partition} was not published, its data broke a check: {reasons}")
+
+
+@dataclass(frozen=True)
+class PartJob:
+    """The work for one part; picklable."""
+
+    step: PartStep
+    schema: pa.Schema
+    target: Path
+    inputs: dict[str, Path]
+    params: Any
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class SnapshotJob:
+    """The work for a whole partition."""
+
+    snapshot: str
+    inputs: Mapping[str, Partition]
+    folder: Path
+    params: Any
+    engine: Engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Station:
+    """What is common to both kinds of station."""
+
+    key: Key
+    group: str
+    description: str
+    version: str
+    """Bumped by hand whenever the same inputs and parameters would give other output."""
+    params: BaseModel | None = None
+    inputs: Mapping[str, Key] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    """Distributions whose version changes the output."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What each column of the table means."""
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The table's name without its prefix."""
+        return self.key[-1]
+
+    @cached_property
+    def code_version(self) -> str:
+        """Version of the code and of the libraries that decide the output."""
+        return "+".join([self.version, *(f"{name}-{library_version(name)}" for name in self.libraries)])
+
+    def identity(self) -> list[Any]:
+        """What, besides the inputs, decides the output."""
+        return [
+            self.name,
+            self.code_version,
+            self.params.model_dump(mode="json") if self.params is not None else None,
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartStation(Station):
+    """A station that maps over parts: the first of `inputs` names them."""
+
+    step: PartStep
+    schema: pa.Schema
+    shared: Mapping[str, Key] = field(default_factory=dict)
+    """Inputs that every part reads whole."""
+    suffix: str = "parquet"
+
+    def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
+        """One job for each part of the first input, with the fingerprint of all that it depends on."""
+        listed = {name: {Path(file.name).stem: file for file in p.manifest().files} for name, p in inputs.items()}
+        shared_digests = {name: partition.manifest().digest for name, partition in shared.items()}
+        jobs = []
+        for stem in next(iter(listed.values())):
+            files = {name: by_stem[stem] for name, by_stem in listed.items()}
+            digests = {name: file.sha256 for name, file in files.items()}
+            jobs.append(
+                PartJob(
+                    step=self.step,
+                    schema=self.schema,
+                    target=staging / f"{stem}.{self.suffix}",
+                    inputs={name: inputs[name].folder / file.name for name, file in files.items()}
+                    | {name: partition.folder for name, partition in shared.items()},
+                    params=self.params,
+                    fingerprint=fingerprint([*self.identity(), digests, shared_digests]),
+                )
+            )
+        return jobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotStation(Station):
+    """A station that sees the whole snapshot: keys and lengths, never its text."""
+
+    step: SnapshotStep
+
+
+@dataclass
+class Staged:
+    """A partition that is ready to be published, or that was found up to date."""
+
+    station: Station
+    partition: Partition
+    inputs: Mapping[str, Partition]
+    manifest: Manifest
+    fresh: bool
+    """False when everything was already committed and nothing was done."""
+    parts_done: int = 0
+    parts_reused: int = 0
+    seconds: float = 0.0
+
+    @cached_property
+    def results(self) -> list[CheckResult]:
+        """The station's checks, evaluated on the staged (or, when nothing was done, the committed) files."""
+        return _judge(self)
+
+    @property
+    def failed(self) -> list[CheckResult]:
+        """Checks that were broken."""
+        return [result for result in self.results if not result.passed]
+
+    def paths(self) -> list[Path]:
+        """The partition's files where they lie now, in order of name."""
+        staged = [self.partition.staging / file.name for file in self.manifest.files]
+        return [path if path.exists() else self.partition.folder / path.name for path in staged]
+
+    def publish(self) -> None:
+        """Commit the staged files; raises `CheckFailed` instead when a check was broken."""
+        if not self.fresh:
+            return
+        if self.failed:
+            raise CheckFailed(self.partition.name, self.failed)
+        with self.partition.lock():
+            self.partition.commit(self.manifest)
+
+
+def stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress: Progress | None = None) -> Staged:
+    """Make what is missing of one partition, and judge it. Raises `LakeError` when an input is not committed."""
+    started = time.perf_counter()
+    partition = lake.partition(station.key, snapshot)
+    with partition.lock():
+        committed = partition.committed()
+        inputs = {name: lake.partition(key, snapshot) for name, key in station.inputs.items()}
+        partition.staging.mkdir(parents=True, exist_ok=True)
+        match station:
+            case PartStation():
+                shared = {name: lake.partition(key, snapshot) for name, key in station.shared.items()}
+                jobs = station.jobs(inputs, shared, partition.staging)
+                whole = fingerprint([*station.identity(), [job.fingerprint for job in jobs]])
+                if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
+                    return _up_to_date(station, partition, inputs, committed)
+                files, done = _make_parts(jobs, partition, committed, engine, progress)
+                stats = _added(file.stats for file in files)
+            case SnapshotStation():
+                digests = {name: part.manifest().digest for name, part in inputs.items()}
+                whole = fingerprint([*station.identity(), digests])
+                if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
+                    return _up_to_date(station, partition, inputs, committed)
+                shutil.rmtree(partition.staging)
+                partition.staging.mkdir()
+                stats = station.step(SnapshotJob(snapshot, inputs, partition.staging, station.params, engine))
+                files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
+                done = len(files)
+            case _:
+                raise TypeError(f"not a station: {station!r}")
+        manifest = Manifest(
+            station=station.name,
+            snapshot=snapshot,
+            fingerprint=whole,
+            files=files,
+            stats=dict(sorted(stats.items())),
+        )
+        seconds = time.perf_counter() - started
+        return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds)
+
+
+def run(station: Station, lake: Lake, snapshot: str, engine: Engine, progress: Progress | None = None) -> Staged:
+    """Stage and publish; raises `CheckFailed` when the data broke a check."""
+    staged = stage(station, lake, snapshot, engine, progress)
+    staged.publish()
+    return staged
+
+
+def _judge(staged: Staged) -> list[CheckResult]:
+    if not staged.station.checks:
+        return []
+    stats = staged.manifest.stats
+    views: dict[str, Source] = {name: source(partition.paths()) for name, partition in staged.inputs.items()}
+    views["this"] = source(staged.paths())
+    views["stats"] = pa.table(
+        {"name": pa.array(list(stats), pa.string()), "value": pa.array(list(stats.values()), pa.int64())}
+    )
+    results = []
+    for check in staged.station.checks:
+        (row,) = query(check.sql, views, check.parameters).to_pylist()
+        results.append(CheckResult(check, bool(row.pop("passed")), row))
+    return results
+
+
+def _in_place(partition: Partition, manifest: Manifest) -> bool:
+    def size(file: File) -> int:
+        try:
+            return (partition.folder / file.name).stat().st_size
+        except FileNotFoundError:
+            return -1
+
+    return all(size(file) == file.bytes for file in manifest.files)
+
+
+def _up_to_date(station: Station, partition: Partition, inputs: Mapping[str, Partition], manifest: Manifest) -> Staged:
+    shutil.rmtree(partition.staging, ignore_errors=True)
+    return Staged(station, partition, inputs, manifest, False, 0, len(manifest.files))
+
+
+def _make_parts(
+    jobs: Sequence[PartJob],
+    partition: Partition,
+    committed: Manifest | None,
+    engine: Engine,
+    progress: Progress | None,
+) -> tuple[list[File], int]:
+    """Files of all parts, in order, and how many were made now."""
+    known = {file.name: file for file in committed.files} if committed is not None else {}
+    files: dict[str, File] = {}
+    todo = []
+    for job in jobs:
+        name = job.target.name
+        found = _finished(job, partition, known.get(name))
+        if found is None:
+            todo.append(job)
+        else:
+            files[name] = found
+    counters = Counter(_added(file.stats for file in files.values()))
+    if progress:
+        progress(len(files), len(jobs), counters)
+    for made in engine.map(run_part, todo):
+        files[made.name] = made
+        counters.update(made.stats)
+        if progress:
+            progress(len(files), len(jobs), counters)
+    return [files[job.target.name] for job in jobs], len(todo)
+
+
+def _finished(job: PartJob, partition: Partition, known: File | None) -> File | None:
+    """The part's file when it is already made from the same inputs, staged or in place."""
+    if known is not None and known.fingerprint == job.fingerprint:
+        path = partition.folder / known.name
+        if path.exists() and path.stat().st_size == known.bytes:
+            return known
+    for path in (job.target, partition.folder / job.target.name):
+        if path.exists():
+            try:
+                found = describe(path)
+            except (pa.ArrowException, OSError, ValueError):
+                path.unlink()
+                continue
+            if found.fingerprint == job.fingerprint:
+                return found
+    return None
+
+
+def run_part(job: PartJob) -> File:
+    """Make one part; the function that worker processes run."""
+    with PartWriter(job.target, job.schema, job.fingerprint) as writer:
+        job.step(job.inputs, writer, job.params)
+    return describe(job.target)
+
+
+def _added(stats: Any) -> Stats:
+    total: Counter[str] = Counter()
+    for counters in stats:
+        total.update(counters)
+    return dict(total)

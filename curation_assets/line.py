@@ -1,0 +1,84 @@
+"""The line: a recipe's stations in the order in which data flows, over one lake and one source."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import cached_property
+
+from curation_assets.acquisition import stations as acquisition
+from curation_assets.acquisition.archive import Archive, open_archive
+from curation_assets.deduplication import stations as deduplication
+from curation_assets.engine.local import Engine, LocalEngine
+from curation_assets.filtering import stations as filtering
+from curation_assets.lake.lake import Key, Lake
+from curation_assets.lake.station import Progress, Staged, Station, run
+from curation_assets.packing import stations as packing
+from curation_assets.provenance import stations as provenance
+from curation_assets.recipes.recipe import Recipe, load_recipe
+from curation_assets.selection import stations as selection
+from curation_assets.settings import Settings
+
+
+class Line:
+    """Everything that a run needs, made from `Settings`.
+
+    >>> line = Line(Settings(source="crawl", lake="lake", recipe_set={"extraction.extractor": "resiliparse"}))
+    >>> for staged in line.run("CC-MAIN-2025-05"):
+    ...     print(staged.partition.name, staged.manifest.rows)
+    """
+
+    def __init__(self, settings: Settings, archive: Archive | None = None) -> None:
+        self.settings = settings
+        self.archive = archive or open_archive(
+            settings.source, signed=settings.s3_signed, endpoint_url=settings.s3_endpoint_url
+        )
+        self.lake = Lake(settings.lake.resolve())
+        self.recipe: Recipe = load_recipe(settings.recipe, settings.recipe_set)
+
+    @cached_property
+    def stations(self) -> list[Station]:
+        """All stations of the recipe, each after its inputs."""
+        settings, recipe = self.settings, self.recipe
+        warc_files = acquisition.warc_files(self.archive, settings.source, settings.warcs, settings.sample_seed)
+        documents = acquisition.documents(self.archive, warc_files.key, recipe.extraction)
+        return [
+            warc_files,
+            documents,
+            filtering.url_matches(documents.key, recipe.url_filter, settings.lists),
+            filtering.languages(documents.key, recipe.language),
+            filtering.signals(documents.key),
+            filtering.filter_verdicts(recipe, documents.key),
+            filtering.pii_spans(recipe, documents.key),
+            deduplication.signatures(recipe, documents.key),
+            deduplication.duplicate_clusters(recipe),
+            provenance.verdicts(recipe, documents.key),
+            selection.corpus(recipe, documents.key),
+            packing.tokenizer(recipe, settings.tokenizer),
+            packing.tokens(recipe),
+            packing.packed_sequences(recipe),
+            packing.training_shards(recipe),
+        ]
+
+    def key(self, name: str) -> Key:
+        """The key of the table called `name`. Raises `KeyError` when the recipe has no such table."""
+        for station in self.stations:
+            if station.name == name:
+                return station.key
+        raise KeyError(f"recipe {self.recipe.name} has no table {name}")
+
+    def engine(self) -> LocalEngine:
+        """A new engine with as many workers as the settings say."""
+        return LocalEngine(self.settings.workers)
+
+    def run(
+        self,
+        snapshot: str,
+        engine: Engine | None = None,
+        progress: Callable[[Station], Progress | None] | None = None,
+    ) -> Iterator[Staged]:
+        """Run every station for one snapshot, yielding each as it is published.
+
+        Raises `CheckFailed` when data broke a check, and `ArchiveError` when the source cannot be read.
+        """
+        with nullcontext(engine) if engine else self.engine() as running:
+            for station in self.stations:
+                yield run(station, self.lake, snapshot, running, progress(station) if progress else None)

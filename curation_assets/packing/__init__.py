@@ -1,0 +1,1 @@
+"""Packing: tokenizer, tokens, packed sequences and training shards."""

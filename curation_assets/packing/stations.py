@@ -1,0 +1,279 @@
+"""The stations of packing: tokenizer, tokens, packed sequences, training shards."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from curation_assets.lake.lake import Partition, Stats, file_sha256, fingerprint, write_atomically
+from curation_assets.lake.parts import PartWriter, read_batches, read_table
+from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
+from curation_assets.packing.sequences import SEGMENTS, count_sequences, cuts, fill, pack
+from curation_assets.packing.shards import ShardInfo, TokenStore, describe_file, shard_manifest, write_shard
+from curation_assets.packing.tokenizer import load_tokenizer, train_tokenizer
+from curation_assets.packing.tokens import tokenize
+from curation_assets.recipes.recipe import Packing, Recipe
+
+TOKENIZER = "tokenizer.json"
+SEGMENTS_FILE = "segments.parquet"
+SHARD_MANIFEST = "manifest.json"
+TOKENS = pa.schema([("doc", pa.int64()), ("token_count", pa.int32()), ("ids", pa.large_list(pa.uint32()))])
+
+
+class TokenizerParameters(BaseModel):
+    """A given tokenizer's content hash, or what one is trained with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    given: Path | None
+    sha256: str | None
+    vocabulary: int
+    sample_bytes: int
+    seed: int
+
+
+def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
+    """The tokenizer of the recipe: the given one, or one trained on a sample of the corpus."""
+    packing = recipe.packing
+    return SnapshotStation(
+        key=(recipe.name, "tokenizer"),
+        group="packing",
+        description="A Hugging Face tokenizer.json: the one that the settings name, or a byte-level BPE trained on "
+        "a sample of the snapshot's corpus. Shards of different tokenizers cannot be trained on together: to use "
+        "several snapshots, name the first one's tokenizer in the settings of the others.",
+        version="1",
+        libraries=("tokenizers",),
+        params=TokenizerParameters(
+            given=given,
+            sha256=file_sha256(given) if given else None,
+            vocabulary=packing.vocabulary,
+            sample_bytes=packing.tokenizer_sample_bytes,
+            seed=packing.seed,
+        ),
+        inputs={"corpus": (recipe.name, "corpus")},
+        step=make_tokenizer,
+    )
+
+
+def make_tokenizer(job: SnapshotJob) -> Stats:
+    """Copy the given tokenizer, or train one."""
+    params: TokenizerParameters = job.params
+    if params.given is not None:
+        definition = params.given.read_text()
+    else:
+        sample = _sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed)
+        definition = train_tokenizer(sample, params.vocabulary)
+    path = job.folder / TOKENIZER
+    write_atomically(path, definition.encode())
+    return {"vocabulary": load_tokenizer(path).vocabulary_size}
+
+
+def _sample(paths: list[Path], sample_bytes: int, seed: int) -> Iterator[str]:
+    """Whole parts, in an order that depends on the seed alone, until there is enough text."""
+    taken = 0
+    for path in sorted(paths, key=lambda path: sha256(f"{seed} {path.name}".encode()).digest()):
+        for batch in read_batches(path, ["text"]):
+            for text in batch["text"].to_pylist():
+                yield text
+                taken += len(text.encode())
+                if taken >= sample_bytes:
+                    return
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStation(PartStation):
+    """A station whose schema holds ids as wide as the tokenizer needs."""
+
+    def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
+        """As for any station, with the tokenizer's dtype in the schema."""
+        dtype = load_tokenizer(shared["tokenizer"].folder / TOKENIZER).dtype
+        ids = pa.field("ids", pa.large_list(pa.from_numpy_dtype(dtype)))
+        schema = self.schema.set(self.schema.get_field_index("ids"), ids)
+        return [replace(job, schema=schema) for job in super().jobs(inputs, shared, staging)]
+
+
+def tokens(recipe: Recipe) -> TokenStation:
+    """The token ids of every document of the corpus."""
+    return TokenStation(
+        key=(recipe.name, "tokens"),
+        group="packing",
+        description="Token ids of every document of the corpus, each ended by the end-of-document token, as Arrow "
+        "files that are memory-mapped when sequences are put together.",
+        version="1",
+        libraries=("tokenizers", "gigatoken"),
+        inputs={"corpus": (recipe.name, "corpus")},
+        shared={"tokenizer": (recipe.name, "tokenizer")},
+        schema=TOKENS,
+        suffix="arrow",
+        step=tokenize_part,
+        columns={
+            "token_count": "tokens of the document, the end-of-document token included",
+            "ids": "token ids",
+        },
+        checks=(Check("documents_are_tokenised", "Every document of the corpus has tokens, as many as it says."),),
+    )
+
+
+def tokenize_part(inputs: Inputs, writer: PartWriter, params: None) -> None:
+    """Tokenise the documents of one part."""
+    encoder = load_tokenizer(inputs["tokenizer"] / TOKENIZER)
+    for batch in read_batches(inputs["corpus"], ["doc", "text"]):
+        encoded = tokenize(batch["text"].cast(pa.large_string()), batch["doc"], encoder)
+        writer.write(encoded)
+        writer.count("rows_in", batch.num_rows)
+        writer.count("rows_out", encoded.num_rows)
+        writer.count("tokens", encoded["token_count"].to_numpy().sum(dtype="int64"))
+
+
+def packed_sequences(recipe: Recipe) -> SnapshotStation:
+    """Which tokens of which document lie where in which sequence of which shard."""
+    packing = recipe.packing
+    return SnapshotStation(
+        key=(recipe.name, "packed_sequences"),
+        group="packing",
+        description=f"The plan: segments of documents placed into sequences of {packing.sequence_length:,} tokens "
+        f"by `{packing.strategy}` (best fit: Ding et al. 2024, arXiv 2404.10830), shuffled across the snapshot.",
+        version="1",
+        params=packing,
+        inputs={"tokens": (recipe.name, "tokens")},
+        step=plan_sequences,
+        columns={field.name: (field.metadata or {}).get(b"description", b"").decode() for field in SEGMENTS},
+        checks=(
+            Check(
+                "tokens_are_conserved",
+                "Corpus tokens = packed tokens; no token is placed twice; no sequence is too long.",
+                {"sequence_length": packing.sequence_length},
+            ),
+        ),
+    )
+
+
+def plan_sequences(job: SnapshotJob) -> Stats:
+    """Pack by the documents' lengths alone."""
+    params: Packing = job.params
+    lengths = []
+    for path in job.inputs["tokens"].paths(".arrow"):
+        with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as reader:
+            lengths.append(reader.read_all().select(["doc", "token_count"]))
+    documents = pa.concat_tables(lengths)
+    segments = pack(
+        documents["doc"].to_numpy(),
+        documents["token_count"].to_numpy(),
+        sequence_length=params.sequence_length,
+        strategy=params.strategy,
+        seed=params.seed,
+        shard_tokens=params.shard_tokens,
+    )
+    with PartWriter(job.folder / SEGMENTS_FILE, SEGMENTS, "") as writer:
+        writer.write(segments)
+    found = cuts(segments, params.sequence_length)
+    return {
+        "rows_in": documents.num_rows,
+        "rows_out": segments.num_rows,
+        "tokens": documents["token_count"].to_numpy().sum(dtype="int64").item(),
+        "sequences": count_sequences(segments),
+        "fill_ppm": round(1e6 * fill(segments, params.sequence_length)),
+        "documents_cut": found.cut_documents,
+        "documents_cut_needlessly": found.avoidable,
+        "cuts": found.cuts,
+    }
+
+
+class ShardParameters(BaseModel):
+    """What the shards' manifest says of where they came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recipe: str
+    recipe_fingerprint: str
+    packing: Packing
+
+
+def training_shards(recipe: Recipe) -> SnapshotStation:
+    """The shards, with everything that a training loop or an auditor needs beside them."""
+    return SnapshotStation(
+        key=(recipe.name, "training_shards"),
+        group="packing",
+        description="Megatron-LM .bin/.idx shards of packed sequences, with `segments.parquet` (document "
+        "boundaries and lineage), `tokenizer.json` and `manifest.json` (counts, checksums, fingerprints).",
+        version="1",
+        params=ShardParameters(
+            recipe=recipe.name,
+            recipe_fingerprint=fingerprint(recipe.model_dump(mode="json")),
+            packing=recipe.packing,
+        ),
+        inputs={
+            "packed_sequences": (recipe.name, "packed_sequences"),
+            "tokens": (recipe.name, "tokens"),
+            "tokenizer": (recipe.name, "tokenizer"),
+        },
+        step=write_shards,
+        checks=(Check("shards_hold_all_tokens", "What the shard files hold, by their indexes, is what was packed."),),
+    )
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """The work for one shard; picklable."""
+
+    shard: int
+    folder: Path
+    segments: Path
+    tokens: dict[int, Path]
+    tokenizer: Path
+    sequence_length: int
+
+    @property
+    def name(self) -> str:
+        """Name of the shard's files without suffix."""
+        return f"shard-{self.shard:05d}"
+
+
+def write_shards(job: SnapshotJob) -> Stats:
+    """Write all shards, several at a time, then what describes them."""
+    params: ShardParameters = job.params
+    (segments_path,) = job.inputs["packed_sequences"].paths(SEGMENTS_FILE)
+    tokenizer_path = job.inputs["tokenizer"].folder / TOKENIZER
+    token_parts = {int(path.stem.removeprefix("part-")): path for path in job.inputs["tokens"].paths(".arrow")}
+    length = params.packing.sequence_length
+    segments = read_table(segments_path)
+    jobs = [
+        ShardJob(shard, job.folder, segments_path, token_parts, tokenizer_path, length)
+        for shard in segments["shard"].unique().to_pylist()
+    ]
+    shards = sorted(job.engine.map(write_one_shard, jobs), key=lambda shard: shard.name)
+    shutil.copyfile(segments_path, job.folder / SEGMENTS_FILE)
+    shutil.copyfile(tokenizer_path, job.folder / TOKENIZER)
+    manifest = shard_manifest(
+        snapshot=job.snapshot,
+        recipe=params.recipe,
+        recipe_fingerprint=params.recipe_fingerprint,
+        tokenizer=load_tokenizer(tokenizer_path),
+        sequence_length=length,
+        strategy=params.packing.strategy,
+        seed=params.packing.seed,
+        shards=shards,
+        segments=segments,
+        files={name: describe_file(job.folder / name) for name in (SEGMENTS_FILE, TOKENIZER)},
+    )
+    write_atomically(job.folder / SHARD_MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
+    return {
+        "rows_in": segments.num_rows,
+        "rows_out": segments.num_rows,
+        "shards": len(shards),
+        "sequences": sum(shard.sequences for shard in shards),
+        "tokens": sum(shard.tokens for shard in shards),
+    }
+
+
+def write_one_shard(job: ShardJob) -> ShardInfo:
+    """Write one shard's files; the function that worker processes run."""
+    segments = pq.read_table(job.segments, filters=[("shard", "=", job.shard)])
+    dtype = load_tokenizer(job.tokenizer).dtype
+    return write_shard(job.folder, job.name, segments, TokenStore(job.tokens), dtype, job.sequence_length)

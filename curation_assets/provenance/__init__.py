@@ -1,0 +1,1 @@
+"""Provenance: verdicts, and the way from any shard position to its WARC record and back."""

@@ -1,0 +1,1 @@
+"""Recipes: published and own datasets as ordered gates and parameters."""

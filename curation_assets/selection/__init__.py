@@ -1,0 +1,1 @@
+"""Selection: which documents make the corpus, and its text as it will be trained on."""

@@ -1,0 +1,167 @@
+"""Signatures against hashlib and NumPy, and the banding curve against theory."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation_assets.deduplication.minhash import (
+    band_hashes,
+    band_keys,
+    candidate_probability,
+    permutations,
+    signatures,
+)
+from curation_assets.deduplication.shingles import simplified_words
+
+GOLDEN_TEXT = "The quick brown fox jumps over the lazy dog, twice in 2024; nobody saw the 1,234.56 dogs again."
+GOLDEN_A = [775169054918279404, 1758426461858698313]
+GOLDEN_B = [1062448801025099917, 1324811268927594100]
+GOLDEN_FIRST = [
+    162165078569829853,
+    284080765670708113,
+    16367689443122890,
+    57741837197883927,
+    42312182183823545,
+    63107320277035893,
+    77922726200631406,
+    149533486620015489,
+]
+GOLDEN_LAST = [
+    164139703210280404,
+    29074511532028102,
+    126148420424728747,
+    48112762861862810,
+    126167845672318228,
+    142915033641670220,
+    110786717492292473,
+    272635480352497312,
+]
+
+
+def large(texts: Sequence[str | None]) -> pa.LargeStringArray:
+    return pa.array(texts, pa.large_string())
+
+
+def reference(text: str, ngram: int, count: int, seed: int) -> list[int] | None:
+    """The published definition, slowly, from the words of the text."""
+    words = simplified_words(large([text]))[0].as_py().split()
+    shingles = [" ".join(words[i : i + ngram]) for i in range(len(words) - ngram + 1)]
+    if not shingles:
+        return None
+    hashes = [int.from_bytes(hashlib.sha1(s.encode()).digest()[:8], "little") for s in shingles]
+    a, b = permutations(count, seed)
+    values = [[(h * int(x) + int(y)) % 2**64 % (2**61 - 1) for h in hashes] for x, y in zip(a, b, strict=True)]
+    return [min(column) for column in values]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.text(st.sampled_from("ab é中.1 "), max_size=40), max_size=5),
+    st.integers(1, 6),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(0, 9),
+)
+def test_equals_the_definition(texts: list[str], ngram: int, bands: int, rows: int, seed: int) -> None:
+    values, valid = signatures(large(texts), ngram, bands, rows, seed)
+    assert values.shape == (len(texts), bands * rows)
+    for text, row, has in zip(texts, values.tolist(), valid, strict=True):
+        expected = reference(text, ngram, bands * rows, seed)
+        assert has == (expected is not None)
+        assert row == (expected or [0] * (bands * rows))
+
+
+def test_permutations_are_datatroves() -> None:
+    a, b = permutations(112, 1)
+    assert a[:2].tolist() == GOLDEN_A
+    assert b[:2].tolist() == GOLDEN_B
+
+
+def test_signature_is_datatroves() -> None:
+    # From datatrove 0.10.1: MinhashDedupSignature(HashConfig("sha1", 64), 5-grams, 14 bands of 8, seed 1).
+    values, _ = signatures(large([GOLDEN_TEXT]))
+    assert values[0, :8].tolist() == GOLDEN_FIRST
+    assert values[0, 104:].tolist() == GOLDEN_LAST
+
+
+def test_documents_of_fewer_words_than_a_shingle_have_no_keys() -> None:
+    texts = large(["one two three four", "one two three four five", None, "", "1 - 2 - 3 - 4", "一二三四五"])
+    assert signatures(texts)[1].tolist() == [False, True, False, False, False, True]
+    assert band_keys(texts).is_valid().to_pylist() == [False, True, False, False, False, True]
+
+
+def test_punctuation_case_and_marks_do_not_matter() -> None:
+    keys = band_keys(large(["Éa, B! c (d) 17 f", "ea b c d 4.2 F"])).to_pylist()
+    assert keys[0] == keys[1]
+
+
+def test_band_keys_do_not_depend_on_batches() -> None:
+    texts = large([f"document number {'x' * (i % 97)} says {i % 1000} a thing" if i % 7 else None for i in range(2100)])
+    keys = band_keys(texts)
+    assert keys.type == pa.list_(pa.uint64(), 14)
+    assert keys[1000:1100].to_pylist() == band_keys(texts[1000:1100]).to_pylist()
+    values, valid = signatures(texts)
+    hashes = band_hashes(values, 14, 8)
+    assert keys.to_pylist() == [row if has else None for row, has in zip(hashes.tolist(), valid, strict=True)]
+
+
+def test_band_hashes_are_equal_exactly_where_bands_are() -> None:
+    values = np.random.default_rng(1).integers(0, 2**61, (200, 12), np.uint64)
+    values[1::2] = values[::2]
+    values[1::2, 5] += 1  # in the second of three bands
+    keys = band_hashes(values, 3, 4)
+    assert (keys[::2] == keys[1::2]).all(axis=0).tolist() == [True, False, True]
+    assert not (keys[::2] == keys[1::2])[:, 1].any()
+    assert len(np.unique(keys[:, [0, 1]])) == 300
+    # The order of the values in a band matters.
+    assert (band_hashes(values[:, [1, 0, 2, 3]], 1, 4) != band_hashes(values[:, :4], 1, 4)).all()
+
+
+def test_signatures_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="12 values, not 4"):
+        band_hashes(np.zeros((1, 12), np.uint64), 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("jaccard", "expected"),
+    [(0.70, 0.5645), (0.75, 0.7716), (0.80, 0.9235), (0.85, 0.9884), (0.90, 0.9996), (0, 0), (1, 1)],
+)
+def test_candidate_probability(jaccard: float, expected: float) -> None:
+    assert candidate_probability(jaccard, 14, 8) == pytest.approx(expected, abs=5e-5)
+
+
+def test_knees() -> None:
+    # The knee (1/b)^(1/r) is where the curve crosses 1 - 1/e, nearly.
+    for bands, rows, knee in ((14, 8, 0.719), (450, 20, 0.7368)):
+        assert (1 / bands) ** (1 / rows) == pytest.approx(knee, abs=5e-4)
+        assert candidate_probability(knee, bands, rows) == pytest.approx(1 - 1 / math.e, abs=0.02)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.7, 0.8, 0.9])
+def test_candidates_and_estimates_follow_theory(target: float) -> None:
+    """Pairs that share a prefix of unique words: their Jaccard index is known exactly."""
+    pairs, shingles = 1000, 90
+    shared = round(2 * shingles * target / (1 + target))
+    jaccard = shared / (2 * shingles - shared)
+    rng = np.random.default_rng(7)
+    texts: list[str | None] = []
+    for _ in range(pairs):
+        # Letters only: numbers would all become 0.
+        names = ["".join(map(chr, 97 + rng.integers(0, 26, 9))) for _ in range(2 * shingles + 4 - shared)]
+        common, rest = names[: shared + 4], names[shared + 4 :]
+        half = shingles - shared
+        texts += [" ".join(common + rest[:half]), " ".join(common + rest[half:])]
+    values, _ = signatures(large(texts))
+    keys = band_hashes(values, 14, 8)
+    candidates = (keys[::2] == keys[1::2]).any(axis=1).mean()
+    probability = candidate_probability(jaccard, 14, 8)
+    assert abs(candidates - probability) < 4 * math.sqrt(probability * (1 - probability) / pairs)
+    # Signature agreement estimates the Jaccard index, with variance s (1 - s) / m for each pair.
+    agreement = (values[::2] == values[1::2]).mean()
+    assert abs(agreement - jaccard) < 4 * math.sqrt(jaccard * (1 - jaccard) / 112 / pairs)

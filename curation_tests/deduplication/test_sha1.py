@@ -1,0 +1,43 @@
+"""SHA-1 against hashlib."""
+
+import hashlib
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation_assets.deduplication.sha1 import LANES, sha1_64
+
+
+def digests(strings: list[bytes]) -> list[int]:
+    text = np.frombuffer(b"".join(strings), np.uint8)
+    stops = np.cumsum([len(string) for string in strings], dtype=np.int64)
+    starts = stops - [len(string) for string in strings]
+    return sha1_64(text, starts, stops).tolist()
+
+
+def reference(strings: list[bytes]) -> list[int]:
+    return [int.from_bytes(hashlib.sha1(string).digest()[:8], "little") for string in strings]
+
+
+def test_standard_vectors() -> None:
+    # FIPS 180-4: SHA-1("abc") = a9993e36 4706816a ...
+    assert digests([b"abc"]) == [int.from_bytes(bytes.fromhex("a9993e364706816a"), "little")]
+
+
+def test_every_length_to_four_blocks() -> None:
+    data = np.random.default_rng(1).integers(0, 256, 260, np.uint8).tobytes()
+    strings = [data[:length] for length in range(260)]
+    assert digests(strings) == reference(strings)
+
+
+def test_full_and_partial_lanes() -> None:
+    for count in (0, 1, LANES - 1, LANES, LANES + 1, 3 * LANES):
+        strings = [b"%d" % i for i in range(count)]
+        assert digests(strings) == reference(strings)
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=200) | st.sampled_from([b"x" * 55, b"x" * 56, b"x" * 5000]), min_size=1))
+def test_equals_hashlib(strings: list[bytes]) -> None:
+    assert digests(strings) == reference(strings)

@@ -1,0 +1,287 @@
+"""Stations on a tiny lake: what is redone, what is published, and what a kill leaves behind."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import BaseModel
+
+from curation_assets.lake import station as station_module
+from curation_assets.lake.lake import Lake, LakeError, Manifest
+from curation_assets.lake.parts import PartWriter, describe, part_name, read_table
+from curation_assets.lake.station import (
+    Check,
+    CheckFailed,
+    PartStation,
+    SnapshotJob,
+    SnapshotStation,
+    run,
+    stage,
+)
+
+SNAPSHOT = "CC-MAIN-2000-01"
+NUMBERS = pa.schema([("doc", pa.int64()), ("value", pa.int64())])
+
+
+class Inline:
+    """An engine without processes that remembers what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.items = []
+
+    def map(self, function, items) -> Iterator:
+        for item in items:
+            self.items.append(item)
+            yield function(item)
+
+
+class Factor(BaseModel):
+    factor: int = 2
+
+
+class Numbers(BaseModel):
+    parts: tuple[tuple[int, ...], ...]
+
+
+def write_numbers(job: SnapshotJob) -> dict[str, int]:
+    for part, values in enumerate(job.params.parts):
+        with PartWriter(job.folder / part_name(part), NUMBERS, "") as writer:
+            docs = [part << 32 | row for row in range(len(values))]
+            writer.write(pa.table({"doc": docs, "value": list(values)}, schema=NUMBERS))
+    return {"rows_out": sum(map(len, job.params.parts))}
+
+
+def multiply(inputs, writer, params) -> None:
+    table = read_table(inputs["numbers"])
+    if -1 in table["value"].to_pylist():
+        raise RuntimeError("killed here")
+    values = [value * params.factor for value in table["value"].to_pylist() if value != 13]
+    writer.write(pa.table({"doc": table["doc"][: len(values)], "value": values}, schema=NUMBERS))
+    writer.count("rows_in", table.num_rows)
+    writer.count("rows_out", len(values))
+
+
+def numbers(*parts: tuple[int, ...]) -> SnapshotStation:
+    return SnapshotStation(
+        key=("numbers",), group="g", description="d", version="1", params=Numbers(parts=parts), step=write_numbers
+    )
+
+
+def products(factor: int = 2) -> PartStation:
+    return PartStation(
+        key=("r", "products"),
+        group="g",
+        description="d",
+        version="1",
+        params=Factor(factor=factor),
+        inputs={"numbers": ("numbers",), "documents": ("numbers",)},
+        schema=NUMBERS,
+        step=multiply,
+        checks=(Check("every_document_has_one_row", "one row each"),),
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def content(lake: Lake, station) -> dict[str, bytes]:
+    folder = lake.partition(station.key, SNAPSHOT).folder
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def test_a_station_writes_parts_and_a_manifest(lake: Lake) -> None:
+    run(numbers((1, 2), (3,)), lake, SNAPSHOT, Inline())
+    staged = run(products(), lake, SNAPSHOT, Inline())
+    partition = lake.partition(("r", "products"), SNAPSHOT)
+    assert [read_table(path)["value"].to_pylist() for path in partition.paths(".parquet")] == [[2, 4], [6]]
+    assert partition.manifest().stats == {"rows_in": 3, "rows_out": 3}
+    assert staged.fresh
+    assert [result.passed for result in staged.results] == [True]
+    assert not partition.staging.exists()
+
+
+def test_running_again_does_nothing(lake: Lake) -> None:
+    run(numbers((1, 2), (3,)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    before = content(lake, products())
+    engine = Inline()
+    staged = run(products(), lake, SNAPSHOT, engine)
+    assert not staged.fresh
+    assert engine.items == []
+    assert content(lake, products()) == before
+
+
+def test_only_parts_whose_input_changed_are_redone(lake: Lake) -> None:
+    run(numbers((1, 2), (3,)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    run(numbers((1, 2), (4,)), lake, SNAPSHOT, Inline())
+    engine = Inline()
+    staged = run(products(), lake, SNAPSHOT, engine)
+    assert [item.target.name for item in engine.items] == [part_name(1)]
+    assert (staged.parts_done, staged.parts_reused) == (1, 1)
+    assert staged.manifest.stats == {"rows_in": 3, "rows_out": 3}
+
+
+def test_a_changed_parameter_redoes_every_part(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    run(products(2), lake, SNAPSHOT, Inline())
+    engine = Inline()
+    run(products(3), lake, SNAPSHOT, engine)
+    assert len(engine.items) == 2
+    assert [read_table(p)["value"].to_pylist() for p in lake.partition(("r", "products"), SNAPSHOT).paths()] == [
+        [3],
+        [9],
+    ]
+
+
+def test_a_part_that_is_gone_from_the_input_is_deleted(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    run(numbers((1,)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    assert sorted(content(lake, products())) == [".lock", "_manifest.json", part_name(0)]
+
+
+def test_finished_parts_survive_a_failure_and_nothing_is_published(lake: Lake) -> None:
+    run(numbers((1,), (-1,)), lake, SNAPSHOT, Inline())
+    with pytest.raises(RuntimeError, match="killed here"):
+        run(products(), lake, SNAPSHOT, Inline())
+    partition = lake.partition(("r", "products"), SNAPSHOT)
+    assert partition.committed() is None
+    assert [path.name for path in partition.staging.iterdir()] == [part_name(0)]
+    run(numbers((1,), (5,)), lake, SNAPSHOT, Inline())
+    engine = Inline()
+    run(products(), lake, SNAPSHOT, engine)
+    assert [item.target.name for item in engine.items] == [part_name(1)]
+
+
+def test_a_kill_at_any_moment_of_a_commit_gives_the_same_bytes_when_run_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kills before every single rename, unlink and write of a commit that replaces an older partition."""
+    run(numbers((1, 2), (3,), (4,)), lake, SNAPSHOT, Inline())
+    run(products(3), lake, SNAPSHOT, Inline())
+    undisturbed = content(lake, products(3))
+
+    class Killed(BaseException):
+        pass
+
+    for kill_at in range(1, 20):
+        run(products(2), lake, SNAPSHOT, Inline())
+        steps = iter(range(1, 1000))
+
+        def dying(original, steps=steps, kill_at=kill_at):
+            def call(self, *args, **kwargs):
+                if next(steps) == kill_at:
+                    raise Killed
+                return original(self, *args, **kwargs)
+
+            return call
+
+        staged = stage(products(3), lake, SNAPSHOT, Inline())
+        assert not staged.failed
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", dying(Path.replace))
+            patch.setattr(Path, "unlink", dying(Path.unlink))
+            try:
+                staged.publish()
+            except Killed:
+                pass
+            else:
+                break
+        run(products(3), lake, SNAPSHOT, Inline())
+        assert content(lake, products(3)) == undisturbed
+    else:
+        pytest.fail("the commit never finished")
+    assert kill_at > 4
+
+
+def test_a_half_written_part_is_made_again(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    staged = stage(products(), lake, SNAPSHOT, Inline())
+    damaged = staged.partition.staging / part_name(0)
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    engine = Inline()
+    run(products(), lake, SNAPSHOT, engine)
+    assert [item.target.name for item in engine.items] == [part_name(0)]
+
+
+def test_a_deleted_file_is_made_again(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    before = content(lake, products())
+    (lake.partition(("r", "products"), SNAPSHOT).folder / part_name(1)).unlink()
+    run(products(), lake, SNAPSHOT, Inline())
+    assert content(lake, products()) == before
+
+
+def test_data_that_breaks_a_check_is_not_published_and_the_old_partition_stays(lake: Lake) -> None:
+    run(numbers((1, 2)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    before = lake.partition(("r", "products"), SNAPSHOT).manifest()
+    run(numbers((1, 13)), lake, SNAPSHOT, Inline())
+    with pytest.raises(CheckFailed, match="every_document_has_one_row") as caught:
+        run(products(), lake, SNAPSHOT, Inline())
+    assert caught.value.failed[0].evidence["missing"] == 1
+    assert lake.partition(("r", "products"), SNAPSHOT).manifest() == before
+
+
+def test_an_input_that_is_not_there_is_named(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="numbers/CC-MAIN-2000-01 is not materialised"):
+        run(products(), lake, SNAPSHOT, Inline())
+
+
+def test_progress_reports_parts_and_counters(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    seen = []
+    run(
+        products(),
+        lake,
+        SNAPSHOT,
+        Inline(),
+        lambda done, total, stats: seen.append((done, total, stats.get("rows_out"))),
+    )
+    assert seen[0][:2] == (0, 2)
+    assert seen[-1] == (2, 2, 2)
+
+
+def test_the_manifest_is_readable_json_without_times(lake: Lake) -> None:
+    run(numbers((1,)), lake, SNAPSHOT, Inline())
+    path = lake.partition(("numbers",), SNAPSHOT).folder / "_manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["files"][0]["rows"] == 1
+    assert Manifest.model_validate(manifest).digest == Manifest.model_validate_json(path.read_text()).digest
+    assert not {"time", "date", "created"} & set(manifest)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(RuntimeError), PartWriter(tmp_path / f"a.{suffix}", NUMBERS, "f") as writer:
+        writer.write(pa.table({"doc": [1], "value": [1]}, schema=NUMBERS))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_part_tells_its_fingerprint_rows_and_counters(tmp_path: Path, suffix: str) -> None:
+    with PartWriter(tmp_path / f"a.{suffix}", NUMBERS, "f") as writer:
+        writer.write(pa.table({"value": [5, 6], "doc": [1, 2]}))
+        writer.count("seen", 2)
+        writer.count("seen")
+    file = describe(tmp_path / f"a.{suffix}")
+    assert (file.fingerprint, file.rows, file.stats) == ("f", 2, {"seen": 3})
+
+
+def test_an_empty_part_is_a_file_with_the_schema(tmp_path: Path) -> None:
+    with PartWriter(tmp_path / "a.parquet", NUMBERS, "f"):
+        pass
+    assert pq.read_schema(tmp_path / "a.parquet").names == NUMBERS.names
+
+
+def test_module_has_no_dagster() -> None:
+    assert "dagster" not in vars(station_module)

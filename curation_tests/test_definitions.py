@@ -1,0 +1,161 @@
+"""The Dagster layer: what is defined, what a run records, and what a broken check stops."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+
+import curation_assets.lake.station as station_module
+from curation_assets.definitions import build_definitions
+from curation_assets.lake.station import Staged
+from curation_assets.line import Line
+from curation_assets.partitions import SNAPSHOTS
+from curation_assets.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SPECS = Path(__file__).parent / "asset_specs.json"
+
+
+@pytest.fixture(scope="module")
+def definitions(line: Line) -> dg.Definitions:
+    return build_definitions(line.settings)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(str(SNAPSHOTS.name), [SAMPLE_SNAPSHOT])
+        yield instance
+
+
+def curate(definitions: dg.Definitions, instance: dg.DagsterInstance, **options) -> dg.ExecuteInProcessResult:
+    job = definitions.resolve_job_def("curate_snapshot")
+    return job.execute_in_process(partition_key=SAMPLE_SNAPSHOT, instance=instance, **options)
+
+
+def test_definitions_load() -> None:
+    dg.Definitions.validate_loadable(build_definitions(Settings()))
+
+
+def test_the_command_line_validates_them_without_a_warning(tmp_path: Path) -> None:
+    environment = {**os.environ, "DAGSTER_HOME": str(ROOT), "CURATION_STATE": str(tmp_path)}
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "Warning" in line and "Supersession" not in line]
+    assert lines == []
+
+
+def test_asset_specs_are_as_recorded() -> None:
+    """A renamed asset, a lost dependency or tag is a visible change of asset_specs.json.
+
+    Record it again with `python -m curation_tests.test_definitions`.
+    """
+    assert json.loads(SPECS.read_text()) == specs()
+
+
+def specs() -> dict[str, dict]:
+    definitions = build_definitions(Settings())
+    return {
+        spec.key.to_user_string(): {
+            "deps": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
+            "group": spec.group_name,
+            "kinds": sorted(spec.kinds),
+            "owners": list(spec.owners),
+            "partitions": spec.partitions_def.name if spec.partitions_def else None,
+            "checks": sorted(
+                check.name for check in definitions.resolve_all_asset_check_specs() if check.asset_key == spec.key
+            ),
+            "has_description": bool(spec.description),
+            "has_code_version": bool(spec.code_version),
+        }
+        for spec in definitions.resolve_all_asset_specs()
+    }
+
+
+def test_a_run_materialises_every_asset_and_records_every_check(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, staged: dict[str, Staged]
+) -> None:
+    result = curate(definitions, instance)
+    assert result.success
+    for spec in definitions.resolve_all_asset_specs():
+        assert instance.get_materialized_partitions(spec.key) == {SAMPLE_SNAPSHOT}
+    checks = result.get_asset_check_evaluations()
+    assert {check.check_name for check in checks} == {
+        check.name for check in definitions.resolve_all_asset_check_specs()
+    }
+    assert all(check.passed and check.partition == SAMPLE_SNAPSHOT for check in checks)
+
+
+def test_metadata_tells_what_happened_to_the_data(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, staged: dict[str, Staged]
+) -> None:
+    curate(definitions, instance)
+    event = instance.get_latest_materialization_event(dg.AssetKey(["fineweb", "verdicts"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert metadata["rows_in"].value == metadata["rows_out"].value + metadata["dropped"].value
+    assert "| gopher_short_doc |" in str(metadata["dropped_by"].value)
+    assert {"bytes", "seconds", "files", "sample", "dagster/partition_row_count", "dagster/uri"} <= set(metadata)
+
+
+def test_data_that_breaks_a_check_stops_before_anything_downstream(
+    sample: Path, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failed check is recorded for its partition; nothing is materialised, published or run after it."""
+    real_query = station_module.query
+
+    def query_that_loses_rows(name, views, parameters=None, **options):
+        result = real_query(name, views, parameters, **options)
+        if name == "checks/verdicts_are_conserved":
+            result = result.set_column(0, "passed", [[False]])
+        return result
+
+    monkeypatch.setattr(station_module, "query", query_that_loses_rows)
+    settings = Settings(
+        source=str(sample), lake=tmp_path, recipe_set={"extraction.extractor": "resiliparse"}, workers=2, warcs=1
+    )
+    result = curate(build_definitions(settings), instance, raise_on_error=False)
+    assert not result.success
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert [(check.check_name, check.partition) for check in failed] == [("verdicts_are_conserved", SAMPLE_SNAPSHOT)]
+    for table in ("verdicts", "corpus", "training_shards"):
+        assert instance.get_materialized_partitions(dg.AssetKey(["fineweb", table])) == set()
+        assert not list((tmp_path / "fineweb").glob(f"{table}/*/_manifest.json"))
+
+
+def test_the_sensor_adds_what_the_source_lists_once(definitions: dg.Definitions) -> None:
+    (sensor,) = definitions.sensors or []
+    with dg.instance_for_test() as instance:
+        first = sensor(dg.build_sensor_context(instance=instance))
+        assert [request.partition_keys for request in first.dynamic_partitions_requests] == [[SAMPLE_SNAPSHOT]]
+        assert not first.run_requests
+        instance.add_dynamic_partitions(str(SNAPSHOTS.name), [SAMPLE_SNAPSHOT])
+        second = sensor(dg.build_sensor_context(instance=instance))
+        assert not second.dynamic_partitions_requests
+        assert "nothing new" in second.skip_reason.skip_message
+
+
+def test_the_schedule_asks_for_the_newest_snapshot(definitions: dg.Definitions) -> None:
+    (schedule,) = definitions.schedules or []
+    with dg.instance_for_test() as instance:
+        request = schedule(dg.build_schedule_context(instance=instance))
+        assert request.partition_key == SAMPLE_SNAPSHOT
+        assert instance.get_dynamic_partitions(str(SNAPSHOTS.name)) == [SAMPLE_SNAPSHOT]
+
+
+def test_snapshot_names_are_safe_partition_keys() -> None:
+    """Commas and pipes in keys break the backfill dialog."""
+    assert not set(SAMPLE_SNAPSHOT) & set(",|")
+    assert "..." not in SAMPLE_SNAPSHOT
+
+
+if __name__ == "__main__":
+    SPECS.write_text(json.dumps(specs(), indent=1) + "\n")

@@ -1,0 +1,67 @@
+-- One row per document: the first gate, in recipe order, that it fails, and every gate that it fails.
+-- Views: documents, url_matches, languages, signals (one part each, row-aligned by doc);
+--        gates (position, station, gate, signal, operator, limit): the recipe.
+-- Parameters: $honoured (opt-out signals), $languages (kept languages), $signals (columns that gates read).
+WITH annotations AS (
+    SELECT
+        documents.doc,
+        len(list_intersect(coalesce(documents.consent, []), $honoured)) AS opted_out,
+        (languages.language IS NOT NULL AND list_contains($languages, languages.language))::TINYINT AS language_kept,
+        -- A text with no recognisable language has the lowest score there is.
+        coalesce(languages.language_score, 0) AS language_score,
+        url_matches.* EXCLUDE (doc),
+        signals.* EXCLUDE (doc, line_edits)
+    FROM documents
+    JOIN url_matches USING (doc)
+    JOIN languages USING (doc)
+    JOIN signals USING (doc)
+    WHERE documents.verdict IS NULL
+),
+measured AS (
+    SELECT doc, COLUMNS(lambda name: list_contains($signals, name))::DOUBLE FROM annotations
+),
+values_by_signal AS (
+    UNPIVOT measured ON COLUMNS(* EXCLUDE doc) INTO NAME signal VALUE value
+),
+failures AS (
+    SELECT doc, position, station, gate, value, "limit"
+    FROM values_by_signal
+    JOIN gates USING (signal)
+    WHERE CASE operator
+        WHEN '<' THEN value < "limit"
+        WHEN '<=' THEN value <= "limit"
+        WHEN '>' THEN value > "limit"
+        WHEN '>=' THEN value >= "limit"
+    END
+),
+decided AS (
+    SELECT
+        doc,
+        min(position) AS position,
+        arg_min(station, position) AS station,
+        arg_min(gate, position) AS gate,
+        arg_min(value, position) AS value,
+        arg_min("limit", position) AS "limit",
+        list(gate ORDER BY position) AS failed_gates
+    FROM failures
+    GROUP BY doc
+)
+SELECT
+    documents.doc,
+    coalesce(documents.verdict, decided.gate) AS verdict,
+    CASE WHEN documents.verdict IS NOT NULL THEN 'acquisition' ELSE decided.station END AS station,
+    CASE WHEN documents.verdict IS NOT NULL THEN -1 ELSE decided.position END AS position,
+    decided.value,
+    decided."limit",
+    CASE
+        WHEN documents.verdict IS NOT NULL THEN documents.detail
+        WHEN decided.station = 'consent' THEN array_to_string(documents.consent, ', ')
+        WHEN decided.station = 'url_filter' THEN url_matches.url_match
+        WHEN decided.station = 'language' THEN languages.language
+    END AS detail,
+    coalesce(decided.failed_gates, []) AS failed_gates
+FROM documents
+LEFT JOIN url_matches USING (doc)
+LEFT JOIN languages USING (doc)
+LEFT JOIN decided USING (doc)
+ORDER BY documents.doc
