@@ -80,7 +80,9 @@ def whole_line(source: str, snapshot: str, workers: int) -> tuple[float, float, 
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
-        source, snapshot = (arguments + [folder, SAMPLE_SNAPSHOT])[:2] if len(arguments) >= 2 else (folder, SAMPLE_SNAPSHOT)
+        source, snapshot = (
+            (arguments + [folder, SAMPLE_SNAPSHOT])[:2] if len(arguments) >= 2 else (folder, SAMPLE_SNAPSHOT)
+        )
         if source == folder:
             write_sample(Path(folder))
         workers = int(arguments[2]) if len(arguments) > 2 else os.cpu_count() or 1

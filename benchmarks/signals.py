@@ -17,7 +17,31 @@ from curation_assets.filtering.signals import annotate_signals
 
 TEXTS = 4000
 PEER_TEXTS = 100
-COMMON = "the of and to in a is that it was for on are with as be this have from at by not or".split()
+COMMON = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "a",
+    "is",
+    "that",
+    "it",
+    "was",
+    "for",
+    "on",
+    "are",
+    "with",
+    "as",
+    "be",
+    "this",
+    "have",
+    "from",
+    "at",
+    "by",
+    "not",
+    "or",
+]
 
 
 def invented_pages(count: int) -> list[str]:
@@ -41,15 +65,15 @@ def invented_pages(count: int) -> list[str]:
 def peer() -> tuple[str, Callable[[str], object]]:
     """Name and function of what we compare with."""
     try:
-        from datatrove.data import Document
-        from datatrove.pipeline.filters import (
+        from datatrove.data import Document  # pyright: ignore[reportMissingImports]
+        from datatrove.pipeline.filters import (  # pyright: ignore[reportMissingImports]
             C4QualityFilter,
             FineWebQualityFilter,
             GopherQualityFilter,
             GopherRepetitionFilter,
         )
     except ImportError:
-        from curation_tests.filtering.test_signals import slow_signals
+        from curation_tests.filtering.slow_signals import slow_signals
 
         return "the tests' reference in Python", slow_signals
     filters = (

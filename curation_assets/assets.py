@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.lake import Lake, Stats
-from curation_assets.lake.station import PartStation, Progress, Staged, Station, stage
+from curation_assets.lake.station import Progress, Staged, Station, stage
 from curation_assets.partitions import SNAPSHOTS
 
 SAMPLE_ROWS = 5
@@ -129,7 +129,7 @@ def asset_of(station: Station, lake: Lake) -> dg.AssetsDefinition:
 
 def definition_metadata(station: Station) -> dict[str, Any]:
     """Column names, types, meanings and origins, for the UI's Columns tab."""
-    if not isinstance(station, PartStation):
+    if station.schema is None:
         return {}
     columns = [
         dg.TableColumn(

@@ -17,7 +17,7 @@ ROBOTS = frozenset({"curation-assets", "ccbot"})
 META_NAMES = ROBOTS | {"robots", "tdm-reservation"}
 """Names (lower case) of the meta elements that `meta_signals` understands."""
 
-_RECORDED = frozenset({"noai", "noimageai", "noindex", "nofollow", "noarchive"})
+_RECORDED = {"noai", "noimageai", "noindex", "nofollow", "noarchive"}
 # Directives that have a value of their own, so that the word before the colon is no robot's name.
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
@@ -69,4 +69,4 @@ def _directive(token: str) -> set[str]:
     if word == "none":
         return {"noindex", "nofollow"}
     # Some pages separate directives by spaces or semicolons.
-    return _RECORDED.intersection(word.replace(";", " ").split())
+    return _RECORDED & set(word.replace(";", " ").split())

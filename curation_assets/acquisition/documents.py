@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -36,6 +36,9 @@ from curation_assets.acquisition import http, sandbox
 from curation_assets.acquisition.consent import header_signals
 from curation_assets.acquisition.extraction import Extractor, make_extractor
 from curation_assets.acquisition.warc import Damage, Response, read_responses
+
+if TYPE_CHECKING:
+    import tldextract
 
 DOCUMENTS = pa.schema(
     [
@@ -300,7 +303,7 @@ def registered_domain(host: str) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _suffixes():  # noqa: ANN202
+def _suffixes() -> tldextract.TLDExtract:
     import tldextract
 
     # No list from the network, no cache on disk: the same host gives the same domain everywhere.

@@ -23,7 +23,7 @@ Extractor = Literal["trafilatura", "resiliparse"]
 
 TITLE_CHARACTERS = 1000
 _LANGUAGE_CHARACTERS = 35  # BCP 47, section 4.4.1: what a buffer for a language tag must hold
-_BODY_META_CHARACTERS = 16 << 10
+_BODY_META_CHARACTERS = 8 << 10
 _META_SELECTOR = ", ".join(f'meta[name="{name}" i]' for name in sorted(META_NAMES))
 _META_ELEMENT = re.compile(rf"<meta\b[^>]{{0,1000}}?\b(?:{'|'.join(sorted(META_NAMES))})\b", re.IGNORECASE)
 _CONTROLS = bytes([*range(9), *range(11, 32), 127])

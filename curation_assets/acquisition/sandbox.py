@@ -6,13 +6,15 @@ the child becomes a `Failure`, and a new child goes on with the next one. Linux 
 
 The child is a fresh interpreter, not a fork: it is safe to start from a process with threads. It ends with its parent,
 by the parent-death signal and by the end of its input.
+
+Bodies go through shared memory, which the child can only read; everything else goes through pipes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
+import mmap
 import os
 import pickle
 import resource
@@ -25,17 +27,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, BinaryIO, Generic, NamedTuple, Self, TypeVar
 
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 Function = Callable[[bytes, Buffer], tuple[bytes, bytes]]
 """What runs on one record: head and body in, head and body out."""
 
-_FRAME = struct.Struct("<BII")  # kind, bytes of head, bytes of body
+_FRAME = struct.Struct("<BIIq")  # kind, bytes of head, bytes of body, where in shared memory the body is (or -1)
 _READY, _RESULT, _RAISED, _MEMORY = range(4)
-_PIPE_BYTES = 1 << 20
-_F_SETPIPE_SZ = 1031
+_READ_BYTES = 1 << 18
+_SHARED_BYTES = 4 << 20
 _PR_SET_PDEATHSIG = 1
 _NOISE_BYTES = 1 << 16
 _START_SECONDS = 120.0
@@ -83,21 +85,22 @@ class Sandbox:
     """
 
     max_in_flight = 32
-    max_in_flight_bytes = 8 << 20
 
     def __init__(self, factory: Callable[[], Function], limits: Limits | None = None) -> None:
         self.factory, self.limits = factory, limits or Limits()
         self.restarts = 0
         self._child: _Child | None = None
+        self._shared: _Ring
 
     def __enter__(self) -> Self:
+        self._shared = _Ring(_SHARED_BYTES)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._end()
+        self._shared.close()
 
-    def close(self) -> None:
-        """End the child, if there is one."""
+    def _end(self) -> None:
         if self._child is not None:
             self._child.end()
             self._child = None
@@ -107,29 +110,26 @@ class Sandbox:
     ) -> Iterator[tuple[T, tuple[bytes, bytes] | Failure | None]]:
         """Yield each item with the function's result for its payload, in order; without a payload, with None.
 
-        Items are taken ahead of results, up to `max_in_flight` payloads or `max_in_flight_bytes` of them.
+        Items are taken ahead of results, up to `max_in_flight` payloads or 4 MiB of them.
 
         Raises:
             SandboxError: a child does not start (the factory raises, for example).
         """
         entries: deque[_Entry[T]] = deque()  # taken, not yet yielded
         waiting: deque[_Entry[T]] = deque()  # those of them that are with the child
-        size = 0
         try:
             for item, payload in items:
-                entry = _Entry(item, payload)
+                entry = _Entry(item)
                 entries.append(entry)
                 if payload is not None:
+                    entry.head, body = payload
+                    while not self._place(entry, body, last=not waiting):
+                        self._receive(waiting)
                     waiting.append(entry)
-                    size += entry.size
                     self._send(waiting)
-                while waiting and (
-                    len(waiting) > self.max_in_flight
-                    or size > self.max_in_flight_bytes
-                    # Items without payload must not pile up behind a slow record.
-                    or len(entries) > 16 * self.max_in_flight
-                ):
-                    size -= self._receive(waiting)
+                # Items without payload must not pile up behind a slow record.
+                while waiting and (len(waiting) > self.max_in_flight or len(entries) > 16 * self.max_in_flight):
+                    self._receive(waiting)
                 while entries and entries[0].done:
                     entry = entries.popleft()
                     yield entry.item, entry.result
@@ -141,21 +141,33 @@ class Sandbox:
         finally:
             if waiting:
                 # Left early: this child's answers are to questions nobody asks any more.
-                self.close()
+                self._end()
+                self._shared.clear()
+
+    def _place(self, entry: _Entry[Any], body: Buffer, last: bool) -> bool:
+        """Put a body where the child finds it; False if there is no room while others wait."""
+        entry.done = False
+        entry.size = len(body)
+        offset = self._shared.put(body)
+        if offset is not None:
+            entry.offset = offset
+        elif last:
+            entry.body = body  # larger than the shared memory: it goes through the pipe
+        return offset is not None or last
 
     def _send(self, waiting: deque[_Entry[Any]]) -> None:
         """Give the newest entry to the child; all of them to a new child."""
         if self._child is None:
-            self._child = _Child(self.factory, self.limits)
+            self._child = _Child(self.factory, self.limits, self._shared.descriptor)
             news = list(waiting)
         else:
             news = [waiting[-1]]
         for entry in news:
-            self._child.queue(*entry.payload)
+            self._child.queue(entry.head, entry.size, entry.offset, entry.body)
         self._child.write()
 
-    def _receive(self, waiting: deque[_Entry[Any]]) -> int:
-        """Wait for word of the first entry; the bytes of payload that are done with (0: it is tried again)."""
+    def _receive(self, waiting: deque[_Entry[Any]]) -> None:
+        """Wait for word of the first entry, which then is done or tried again."""
         if self._child is None:
             self._send(waiting)
         child = self._child
@@ -173,11 +185,12 @@ class Sandbox:
             entry.attempts += 1
             failure = self._verdict(code, child.late, child.noise if frame is None else "MemoryError")
             if failure.verdict != "extraction_timeout" and entry.attempts < 2:
-                return 0
+                return
             entry.result = failure
         waiting.popleft()
-        entry.done, entry.payload = True, None
-        return entry.size
+        entry.done, entry.body = True, b""
+        if entry.offset >= 0:
+            self._shared.free()
 
     def _verdict(self, code: int, late: bool, noise: str) -> Failure:
         if late:
@@ -195,21 +208,60 @@ class Sandbox:
 class _Entry(Generic[T]):
     """An item on its way through `Sandbox.map`."""
 
-    __slots__ = ("attempts", "done", "item", "payload", "result", "size")
+    __slots__ = ("attempts", "body", "done", "head", "item", "offset", "result", "size")
 
-    def __init__(self, item: T, payload: tuple[bytes, Buffer] | None) -> None:
+    def __init__(self, item: T) -> None:
         self.item = item
-        self.payload: Any = payload
-        self.size = 0 if payload is None else len(payload[0]) + len(payload[1])
+        self.head = b""
+        self.body: Buffer = b""  # unless it is in shared memory
+        self.offset = -1
+        self.size = 0
         self.result: Any = None
-        self.done = payload is None
+        self.done = True  # without a payload
         self.attempts = 0
+
+
+class _Ring:
+    """Shared memory in which bodies lie one after another, freed in the order they came."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.descriptor = os.memfd_create("sandbox-bodies")
+        os.ftruncate(self.descriptor, size)
+        self._memory = mmap.mmap(self.descriptor, size)
+        self._places: deque[tuple[int, int]] = deque()  # start, end
+
+    def put(self, body: Buffer) -> int | None:
+        """Copy a body in; its offset, or None if there is no room now."""
+        places, count = self._places, len(body)
+        start = places[-1][1] if places else 0
+        oldest = places[0][0] if places else self.size
+        if start > oldest or not places:
+            if start + count > self.size:
+                start = 0  # not enough room before the end: go round
+                if not places or count >= oldest:
+                    return None
+        elif start + count >= oldest:
+            return None
+        self._memory[start : start + count] = body
+        places.append((start, start + count))
+        return start
+
+    def free(self) -> None:
+        self._places.popleft()
+
+    def clear(self) -> None:
+        self._places.clear()
+
+    def close(self) -> None:
+        self._memory.close()
+        os.close(self.descriptor)
 
 
 class _Child:
     """The parent's end of a child process: frames out and in, without ever blocking on writing."""
 
-    def __init__(self, factory: Callable[[], Function], limits: Limits) -> None:
+    def __init__(self, factory: Callable[[], Function], limits: Limits, shared: int) -> None:
         self.late = False
         self.noise = ""
         self._outgoing: deque[memoryview] = deque()
@@ -217,14 +269,11 @@ class _Child:
         child_reads, self._requests = os.pipe()
         self._results, child_writes = os.pipe()
         self._stderr = os.memfd_create("sandbox-stderr")
-        for pipe in (self._requests, self._results):
-            with contextlib.suppress(OSError):
-                # With the default of 64 KiB every page costs context switches; more may not be allowed.
-                fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_BYTES)
-            os.set_blocking(pipe, False)
+        os.set_blocking(self._requests, False)
+        os.set_blocking(self._results, False)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from {__name__} import serve; serve({child_reads}, {child_writes}, {os.getpid()})"
+            f"from {__name__} import serve; serve({child_reads}, {child_writes}, {shared}, {os.getpid()})"
         )
         try:
             self._process = subprocess.Popen(
@@ -232,7 +281,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
-                pass_fds=(child_reads, child_writes),
+                pass_fds=(child_reads, child_writes, shared),
             )
         except BaseException:
             for descriptor in (self._requests, self._results, self._stderr):
@@ -241,7 +290,7 @@ class _Child:
         finally:
             os.close(child_reads)
             os.close(child_writes)
-        self.queue(pickle.dumps((factory, limits.cpu_seconds, limits.memory_bytes)), b"")
+        self.queue(pickle.dumps((factory, limits.cpu_seconds, limits.memory_bytes)), 0, 0, b"")
         try:
             frame = self.read(_START_SECONDS)
         except BaseException:
@@ -251,8 +300,9 @@ class _Child:
             status = self.end(wait=5)
             raise SandboxError(f"the sandbox does not start (status {status}): {self.noise.strip()[-2000:]}")
 
-    def queue(self, head: bytes, body: Buffer) -> None:
-        self._outgoing.append(memoryview(_FRAME.pack(_RESULT, len(head), len(body)) + head))
+    def queue(self, head: bytes, size: int, offset: int, body: Buffer) -> None:
+        """Have a request written when the pipe takes it: its body is in shared memory, or is `body`."""
+        self._outgoing.append(memoryview(_FRAME.pack(_RESULT, len(head), size, offset) + head))
         if len(body):
             self._outgoing.append(memoryview(body))
 
@@ -279,7 +329,7 @@ class _Child:
             if frame is not None:
                 return frame
             try:
-                chunk = os.read(self._results, _PIPE_BYTES)
+                chunk = os.read(self._results, _READ_BYTES)
             except BlockingIOError:
                 pass
             else:
@@ -303,7 +353,7 @@ class _Child:
         incoming = self._incoming
         if len(incoming) < _FRAME.size:
             return None
-        kind, head, body = _FRAME.unpack_from(incoming)
+        kind, head, body, _ = _FRAME.unpack_from(incoming)
         middle = _FRAME.size + head
         end = middle + body
         if len(incoming) < end:
@@ -327,7 +377,7 @@ class _Child:
         return status
 
 
-def serve(requests: int, results: int, parent: int) -> None:
+def serve(requests: int, results: int, shared: int, parent: int) -> None:
     """The child's side: answer the requests on one pipe on the other until the parent closes it. Never returns."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -339,8 +389,9 @@ def serve(requests: int, results: int, parent: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_NOISE_BYTES, _NOISE_BYTES))  # of all files, only stderr is written
+    memory = memoryview(mmap.mmap(shared, 0, access=mmap.ACCESS_READ))
     with open(requests, "rb", buffering=1 << 16) as source:
-        head, _ = _read_frame(source)
+        head, _ = _read_frame(source, memory)
         factory, cpu_seconds, memory_bytes = pickle.loads(head)
         function = factory()
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -348,7 +399,7 @@ def serve(requests: int, results: int, parent: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         _write_frame(results, _READY, b"", b"")
         while True:
-            head, body = _read_frame(source)
+            head, body = _read_frame(source, memory)
             os.ftruncate(2, 0)
             os.lseek(2, 0, os.SEEK_SET)
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
@@ -358,6 +409,7 @@ def serve(requests: int, results: int, parent: int) -> None:
                 kind, head, body = _MEMORY, b"", b""
             except BaseException as error:  # a panic in Rust is no Exception
                 kind, head, body = _RAISED, _describe(error).encode("utf-8", "replace"), b""
+            signal.setitimer(signal.ITIMER_PROF, 0)
             _write_frame(results, kind, head, body)
 
 
@@ -365,20 +417,20 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 
-def _read_frame(source: Any) -> tuple[bytes, bytearray]:
+def _read_frame(source: BinaryIO, memory: memoryview) -> tuple[bytes, Buffer]:
     start = source.read(_FRAME.size)
     if len(start) < _FRAME.size:
         os._exit(0)
-    _, head_bytes, body_bytes = _FRAME.unpack(start)
+    _, head_bytes, body_bytes, offset = _FRAME.unpack(start)
     head = source.read(head_bytes)
-    body = bytearray(body_bytes)
-    if len(head) < head_bytes or source.readinto(body) < body_bytes:
+    body = memory[offset : offset + body_bytes] if offset >= 0 else source.read(body_bytes)
+    if len(head) < head_bytes or len(body) < body_bytes:
         os._exit(0)
     return head, body
 
 
 def _write_frame(results: int, kind: int, head: bytes, body: bytes) -> None:
-    pieces = [memoryview(_FRAME.pack(kind, len(head), len(body)) + head), memoryview(body)]
+    pieces = [memoryview(_FRAME.pack(kind, len(head), len(body), -1) + head), memoryview(body)]
     try:
         while pieces:
             written = os.writev(results, pieces)

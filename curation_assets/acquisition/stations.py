@@ -47,13 +47,14 @@ def warc_files(archive: Archive, source: str, warcs: int | None, seed: int) -> S
         "sample. A file's number is its part number in every table downstream.",
         version="1",
         params=WarcList(source=source, warcs=warcs, seed=seed),
+        schema=WARC_FILES,
         step=partial(list_warc_files, archive=archive),
         columns={
             "part": "place in the snapshot's full list, from 0",
             "warc_file": "path below the source's root",
             "bytes": "compressed size, where the source tells it without a request for each file",
         },
-        checks=(Check("warc_files_are_listed_once", "There is at least one WARC file and none is listed twice."),),
+        conservation=(Check("warc_files_are_listed_once", "There is at least one WARC file and none is listed twice."),),
     )
 
 
@@ -136,7 +137,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
             "verdict": "why the record cannot be used; null when it can",
             "detail": "the value that decided the verdict",
         },
-        checks=(Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),),
+        conservation=(Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from fastwarc.warc import ArchiveIterator, WarcHeader, WarcRecord, WarcRecordType
 
@@ -223,7 +223,7 @@ class _Reader:
         """fastwarc's records up to its first error; errors of the stream itself are raised."""
         window = self.window
         try:
-            yield from ArchiveIterator(window, parse_http=False)
+            yield from ArchiveIterator(cast(BinaryIO, window), parse_http=False)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -332,14 +332,14 @@ class _Reader:
         head = _Head.parse(start)
         if head is None or head.is_response or problem:
             detail = f"more than {self.max_record_bytes} bytes inflated" + (f"; {problem}" if problem else "")
-            yield (head or _Head()).damage(offset, end - offset, "record_too_large", detail)
+            yield (head or _Head({}, 0)).damage(offset, end - offset, "record_too_large", detail)
 
     def _lost_until_member(self, offset: int, search: int, data: bytes, verdict: str, detail: str) -> Damage:
         end = self._next_member(search)
         if verdict == "warc_truncated" and self.window.take(end, 1):
             verdict, detail = "warc_damaged", "corrupt gzip member"
         self.advance(end)
-        head = _Head.parse(data) or _Head()
+        head = _Head.parse(data) or _Head({}, 0)
         return head.damage(offset, end - offset, verdict, f"{detail}; {end - offset} bytes lost")
 
     def _next_member(self, at: int) -> int:
@@ -428,8 +428,8 @@ class _Member(NamedTuple):
 class _Head(NamedTuple):
     """The WARC header of a record read carefully."""
 
-    fields: dict[str, str] = {}
-    block: int = 0  # where the block begins
+    fields: dict[str, str]
+    block: int  # where the block begins
 
     @classmethod
     def parse(cls, data: bytes) -> _Head | None:

@@ -8,7 +8,9 @@ hash_fc="sha1")``), which FineWeb used with 14 bands of 8 rows over 5-grams of w
 * permutation p of it is ``((h * a[p] + b[p]) mod 2**64) mod (2**61 - 1)``: the product wraps, as there;
 * signature value p is the smallest over the document's shingles.
 
-Texts whose words agree with those of datatrove's tokenizer get datatrove's signatures.
+Texts whose words are those of datatrove's tokenizer get datatrove's signatures. Ours are those of
+``filtering.words``; spaCy's English tokenizer also splits "cannot", units ("0 kg") and what has lost its
+apostrophe ("do nt"), and keeps runs of Chinese and Japanese whole.
 """
 
 import functools

@@ -37,7 +37,7 @@ def signatures(recipe: Recipe, documents: Key) -> PartStation:
         ),
         step=sign,
         columns={"bands": "one key a band; null for a text of fewer words than a shingle, never a duplicate"},
-        checks=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
+        conservation=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
     )
 
 
@@ -64,13 +64,14 @@ def duplicate_clusters(recipe: Recipe) -> SnapshotStation:
         version="1",
         params=minhash,
         inputs={"signatures": (recipe.name, "signatures")},
+        schema=CLUSTERS,
         step=cluster_snapshot,
         columns={
             "cluster": "the survivor's doc",
             "cluster_size": "documents in the cluster, the survivor included",
             "survivor": "true for the one that is kept",
         },
-        checks=(Check("clusters_have_one_survivor", "Every cluster has two members or more and one survivor."),),
+        conservation=(Check("clusters_have_one_survivor", "Every cluster has two members or more and one survivor."),),
     )
 
 

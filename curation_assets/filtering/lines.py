@@ -156,12 +156,7 @@ def forbidden(text: np.ndarray, start: int, end: int) -> int:
 
 
 @inner
-def _abbreviates(text: np.ndarray, start: int, stop: int) -> bool:
-    """Whether a full stop after this word does not end a sentence: J, U.S, e.g, Mr, Mrs, Ms, Dr, St, vs."""
-    if stop - start == 1:
-        return 0x41 <= text[start] <= 0x5A
-    if text[stop - 2] == 0x2E:
-        return 0x61 <= text[stop - 1] | 0x20 <= 0x7A
+def _is_title(text: np.ndarray, start: int, stop: int) -> bool:
     if stop - start > 3:
         return False
     packed = 0
@@ -190,7 +185,7 @@ def sentences(text: np.ndarray, words: np.ndarray, first: int, after: int) -> in
             if text[start] != 0x2E:
                 ended = True
             elif words[i, LENGTH] == 1:
-                ended = i == 0 or words[i - 1, STOP] < start or not _abbreviates(text, words[i - 1, START], start)
+                ended = i == 0 or words[i - 1, STOP] < start or not _is_title(text, words[i - 1, START], start)
         elif ended and not words[i, INTERSECTION] & PUNCT:
             total += 1
             ended = False

@@ -80,7 +80,7 @@ SIGNALS = pa.schema(
         ("line_edits", EDITS),
     ]
 )
-"""Columns of the signals table; docs of each in ``annotate_signals``."""
+"""Columns of the signals table."""
 
 _COUNT = len(SIGNALS) - 1
 (_DUP_PARA_FRAC, _DUP_LINE_FRAC, _TOP_2_GRAM, _WORDS, _BULLETS, _ALPHA, _C4, _CLEAN_LINES, _CHARACTERS) = (

@@ -121,7 +121,7 @@ def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartSta
             "url_subwords": "distinct words found inside the URL without its separators",
             "url_match": "what matched first",
         },
-        checks=(ALIGNED,),
+        conservation=(ALIGNED,),
     )
 
 
@@ -152,7 +152,7 @@ def languages(documents: Key, language: Language) -> PartStation:
             "language": "ISO 639 code; null where nothing is recognised",
             "language_score": "probability of the label, 0 to 1",
         },
-        checks=(ALIGNED,),
+        conservation=(ALIGNED,),
     )
 
 
@@ -177,7 +177,7 @@ def signals(documents: Key) -> PartStation:
         schema=pa.schema([DOC, *SIGNALS]),
         step=measure_signals,
         columns=SIGNAL_COLUMNS,
-        checks=(ALIGNED,),
+        conservation=(ALIGNED,),
     )
 
 
@@ -215,7 +215,7 @@ def filter_verdicts(recipe: Recipe, documents: Key) -> PartStation:
             "detail": "what matched, in words",
             "failed_gates": "all gates that the document fails, in order",
         },
-        checks=(ALIGNED,),
+        conservation=(ALIGNED,),
     )
 
 
@@ -262,7 +262,7 @@ def pii_spans(recipe: Recipe, documents: Key) -> PartStation:
         schema=pa.schema([DOC, ("masks", PII_SPANS)]),
         step=find_spans,
         columns={"masks": "start, end (bytes of the cleaned text), kind and replacement of each span"},
-        checks=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
+        conservation=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
     )
 
 

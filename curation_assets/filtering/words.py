@@ -7,9 +7,10 @@ how well). The classes are those of ``characters.py``. From left to right:
 1. White space, control characters, invisible format characters (zero-width space, directional marks,
    byte-order mark) and the Tibetan tsheg separate words and belong to none.
 2. A run of WORD characters is a word: ``snake_case``, ``naïve``, ``2024``, ``5km``. A joint inside it does
-   not end it: a full stop or apostrophe (U+0027, U+2019) between two WORD characters (``U.S``,
-   ``example.com``, ``3.14``, ``o'clock``), a comma, colon or slash between two digits (``1,000``, ``12:30``,
-   ``24/7``).
+   not end it: a full stop or apostrophe (U+0027, U+2019) between two WORD characters (``example.com``,
+   ``3.14``, ``o'clock``), a comma, colon or slash between two digits (``1,000``, ``12:30``, ``24/7``), a
+   hyphen between a letter and a digit (``COVID-19``; but ``e - mail``, ``30 - day``). The full
+   stop of an initial A to Z or of dotted ASCII letters belongs to it: ``J.``, ``U.S.``, ``e.g.``.
 3. English contractions come apart before the apostrophe of 's, 'm, 'd, 're, 've and 'll and before n't, in
    either case, where the word ends there: ``do n't``, ``it 's``, ``we 'll``. Such an ending is a word
    wherever it starts.
@@ -76,6 +77,14 @@ def _clitic(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) ->
 
 
 @inner
+def _is_abbreviated(buffer: np.ndarray, start: int, stop: int) -> bool:
+    """Whether a word is one letter from A to Z, or ends in a full stop and an ASCII letter."""
+    if stop - start == 1:
+        return 0x41 <= buffer[start] <= 0x5A
+    return buffer[stop - 2] == 0x2E and 0x61 <= buffer[stop - 1] | 0x20 <= 0x7A
+
+
+@inner
 def _measured(buffer: np.ndarray, start: int, stop: int, classes: np.ndarray) -> tuple[int, int, int, int, int]:
     """A word of given bounds, as ``next_word`` gives it."""
     length = 0
@@ -139,9 +148,13 @@ def next_word(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) 
                     joint = _class_at(buffer, position + 1, end, classes) & WORD
                 elif code == 0x2C or code == 0x3A or code == 0x2F:
                     joint = before & _class_at(buffer, position + 1, end, classes) & DIGIT
+                elif code == 0x2D:
+                    joint = before & ALPHA and _class_at(buffer, position + 1, end, classes) & DIGIT
                 else:
                     break
                 if not joint:
+                    if code == 0x2E and _is_abbreviated(buffer, start, position):
+                        return start, position + 1, length + 1, union | kind, intersection & kind
                     break
             elif kind & SINGLE:
                 break

@@ -62,6 +62,9 @@ class Check:
         return f"checks/{self.name}"
 
 
+CONTRACT = Check("columns_are_as_declared", "The table has the declared columns with the declared types.")
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """What a check found."""
@@ -116,9 +119,12 @@ class Station:
     inputs: Mapping[str, Key] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     """Distributions whose version changes the output."""
+    schema: pa.Schema | None = None
+    """Of the table; None for a station that writes none."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """What each column of the table means."""
-    checks: tuple[Check, ...] = ()
+    conservation: tuple[Check, ...] = ()
+    """What must hold between the inputs and the result."""
 
     @property
     def name(self) -> str:
@@ -129,6 +135,11 @@ class Station:
     def code_version(self) -> str:
         """Version of the code and of the libraries that decide the output."""
         return "+".join([self.version, *(f"{name}-{library_version(name)}" for name in self.libraries)])
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The contract, where there is a table, and the conservation checks."""
+        return (CONTRACT, *self.conservation) if self.schema is not None else self.conservation
 
     def identity(self) -> list[Any]:
         """What, besides the inputs, decides the output."""
@@ -144,7 +155,7 @@ class PartStation(Station):
     """A station that maps over parts: the first of `inputs` names them."""
 
     step: PartStep
-    schema: pa.Schema
+    schema: pa.Schema  # type: ignore[override]  # a part is always a table
     shared: Mapping[str, Key] = field(default_factory=dict)
     """Inputs that every part reads whole."""
     suffix: str = "parquet"
@@ -270,6 +281,8 @@ def _judge(staged: Staged) -> list[CheckResult]:
     stats = staged.manifest.stats
     views: dict[str, Source] = {name: source(partition.paths()) for name, partition in staged.inputs.items()}
     views["this"] = source(staged.paths())
+    if staged.station.schema is not None:
+        views["declared"] = staged.station.schema.empty_table()
     views["stats"] = pa.table(
         {"name": pa.array(list(stats), pa.string()), "value": pa.array(list(stats.values()), pa.int64())}
     )

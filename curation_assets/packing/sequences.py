@@ -59,8 +59,8 @@ def pack(
 ) -> pa.Table:
     """Place every token of every document into a sequence, and every sequence into a shard.
 
-    Needs about 64 bytes a document and 8 a token of `sequence_length`. The order of the input does not matter. A document without tokens has no
-    segment.
+    Needs about 64 bytes a document and 8 a token of `sequence_length`. The order of the input does not matter. A
+    document without tokens has no segment.
 
     Args:
         doc: int64 [n], distinct keys.

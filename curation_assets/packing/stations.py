@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,14 +16,21 @@ from curation_assets.lake.lake import Partition, Stats, file_sha256, fingerprint
 from curation_assets.lake.parts import PartWriter, read_batches, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
 from curation_assets.packing.sequences import SEGMENTS, count_sequences, cuts, fill, pack
-from curation_assets.packing.shards import ShardInfo, TokenStore, describe_file, shard_manifest, write_shard
+from curation_assets.packing.shards import (
+    MANIFEST_FILE,
+    SEGMENTS_FILE,
+    TOKENIZER_FILE,
+    ShardInfo,
+    TokenStore,
+    describe_file,
+    shard_manifest,
+    write_shard,
+)
 from curation_assets.packing.tokenizer import load_tokenizer, train_tokenizer
-from curation_assets.packing.tokens import tokenize
+from curation_assets.packing.tokens import tokenize, tokens_schema
 from curation_assets.recipes.recipe import Packing, Recipe
 
-TOKENIZER = "tokenizer.json"
-SEGMENTS_FILE = "segments.parquet"
-SHARD_MANIFEST = "manifest.json"
+PROBED_DOCUMENTS = 256
 TOKENS = pa.schema([("doc", pa.int64()), ("token_count", pa.int32()), ("ids", pa.large_list(pa.uint32()))])
 
 
@@ -58,6 +66,7 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
         ),
         inputs={"corpus": (recipe.name, "corpus")},
         step=make_tokenizer,
+        conservation=(Check("tokenizer_is_reversible", "Decoding gives the sampled documents back."),),
     )
 
 
@@ -65,13 +74,26 @@ def make_tokenizer(job: SnapshotJob) -> Stats:
     """Copy the given tokenizer, or train one."""
     params: TokenizerParameters = job.params
     if params.given is not None:
-        definition = params.given.read_text()
+        definition = params.given.read_bytes()
     else:
         sample = _sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed)
-        definition = train_tokenizer(sample, params.vocabulary)
-    path = job.folder / TOKENIZER
-    write_atomically(path, definition.encode())
-    return {"vocabulary": load_tokenizer(path).vocabulary_size}
+        definition = train_tokenizer(sample, params.vocabulary).encode()
+    path = job.folder / TOKENIZER_FILE
+    write_atomically(path, definition)
+    made = load_tokenizer(path)
+    texts = pa.array(
+        islice(_sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed), PROBED_DOCUMENTS),
+        pa.large_string(),
+    )
+    offsets, ids = made.encode_batch(texts)
+    decoded = (made.decode(ids[offsets[row] : offsets[row + 1]]) for row in range(len(texts)))
+    wrong = sum(text != again for text, again in zip(texts.to_pylist(), decoded, strict=True))
+    return {
+        "vocabulary": made.vocabulary_size,
+        "given": int(params.given is not None),
+        "sampled_documents": len(texts),
+        "irreversible_documents": wrong,
+    }
 
 
 def _sample(paths: list[Path], sample_bytes: int, seed: int) -> Iterator[str]:
@@ -88,14 +110,17 @@ def _sample(paths: list[Path], sample_bytes: int, seed: int) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenStation(PartStation):
-    """A station whose schema holds ids as wide as the tokenizer needs."""
+    """A station whose ids are as wide as the tokenizer needs: its exact schema is known when it runs."""
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
-        """As for any station, with the tokenizer's dtype in the schema."""
-        dtype = load_tokenizer(shared["tokenizer"].folder / TOKENIZER).dtype
-        ids = pa.field("ids", pa.large_list(pa.from_numpy_dtype(dtype)))
-        schema = self.schema.set(self.schema.get_field_index("ids"), ids)
+        """As for any station, with the tokenizer's schema."""
+        schema = tokens_schema(load_tokenizer(shared["tokenizer"].folder / TOKENIZER_FILE))
         return [replace(job, schema=schema) for job in super().jobs(inputs, shared, staging)]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """No contract on the width of ids; the shards refuse ids of another width than the tokenizer's."""
+        return self.conservation
 
 
 def tokens(recipe: Recipe) -> TokenStation:
@@ -116,13 +141,13 @@ def tokens(recipe: Recipe) -> TokenStation:
             "token_count": "tokens of the document, the end-of-document token included",
             "ids": "token ids",
         },
-        checks=(Check("documents_are_tokenised", "Every document of the corpus has tokens, as many as it says."),),
+        conservation=(Check("documents_are_tokenised", "Every document has tokens, as many as it says."),),
     )
 
 
 def tokenize_part(inputs: Inputs, writer: PartWriter, params: None) -> None:
     """Tokenise the documents of one part."""
-    encoder = load_tokenizer(inputs["tokenizer"] / TOKENIZER)
+    encoder = load_tokenizer(inputs["tokenizer"] / TOKENIZER_FILE)
     for batch in read_batches(inputs["corpus"], ["doc", "text"]):
         encoded = tokenize(batch["text"].cast(pa.large_string()), batch["doc"], encoder)
         writer.write(encoded)
@@ -142,9 +167,10 @@ def packed_sequences(recipe: Recipe) -> SnapshotStation:
         version="1",
         params=packing,
         inputs={"tokens": (recipe.name, "tokens")},
+        schema=SEGMENTS,
         step=plan_sequences,
         columns={field.name: (field.metadata or {}).get(b"description", b"").decode() for field in SEGMENTS},
-        checks=(
+        conservation=(
             Check(
                 "tokens_are_conserved",
                 "Corpus tokens = packed tokens; no token is placed twice; no sequence is too long.",
@@ -213,8 +239,9 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
             "tokens": (recipe.name, "tokens"),
             "tokenizer": (recipe.name, "tokenizer"),
         },
+        schema=SEGMENTS,
         step=write_shards,
-        checks=(Check("shards_hold_all_tokens", "What the shard files hold, by their indexes, is what was packed."),),
+        conservation=(Check("shards_hold_all_tokens", "The shard files hold what was packed."),),
     )
 
 
@@ -239,7 +266,7 @@ def write_shards(job: SnapshotJob) -> Stats:
     """Write all shards, several at a time, then what describes them."""
     params: ShardParameters = job.params
     (segments_path,) = job.inputs["packed_sequences"].paths(SEGMENTS_FILE)
-    tokenizer_path = job.inputs["tokenizer"].folder / TOKENIZER
+    tokenizer_path = job.inputs["tokenizer"].folder / TOKENIZER_FILE
     token_parts = {int(path.stem.removeprefix("part-")): path for path in job.inputs["tokens"].paths(".arrow")}
     length = params.packing.sequence_length
     segments = read_table(segments_path)
@@ -249,7 +276,7 @@ def write_shards(job: SnapshotJob) -> Stats:
     ]
     shards = sorted(job.engine.map(write_one_shard, jobs), key=lambda shard: shard.name)
     shutil.copyfile(segments_path, job.folder / SEGMENTS_FILE)
-    shutil.copyfile(tokenizer_path, job.folder / TOKENIZER)
+    shutil.copyfile(tokenizer_path, job.folder / TOKENIZER_FILE)
     manifest = shard_manifest(
         snapshot=job.snapshot,
         recipe=params.recipe,
@@ -260,9 +287,9 @@ def write_shards(job: SnapshotJob) -> Stats:
         seed=params.packing.seed,
         shards=shards,
         segments=segments,
-        files={name: describe_file(job.folder / name) for name in (SEGMENTS_FILE, TOKENIZER)},
+        files={name: describe_file(job.folder / name) for name in (SEGMENTS_FILE, TOKENIZER_FILE)},
     )
-    write_atomically(job.folder / SHARD_MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
+    write_atomically(job.folder / MANIFEST_FILE, json.dumps(manifest, indent=1).encode() + b"\n")
     return {
         "rows_in": segments.num_rows,
         "rows_out": segments.num_rows,

@@ -7,8 +7,8 @@ times faster, so it does the work wherever it was seen to agree; `Tokenizer.back
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers
-
-from curation_assets.packing.bpe import BYTES, learn_merges
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 END_OF_DOCUMENT = "<|endoftext|>"
 
@@ -58,8 +56,6 @@ _UNICODE_17_PATTERN = (
     "[" + "".join("-".join(rf"\x{{{end}}}" for end in span.split("-")) for span in _UNICODE_17.split()) + "]"
 )
 
-_CHUNK_BYTES = 16_000_000
-
 
 class TokenizerError(ValueError):
     """A tokenizer cannot be used; the message says why and what would help."""
@@ -70,8 +66,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 32768) -> str:
 
     GPT-2's pre-tokenizer pattern, no normaliser, all 256 bytes in the alphabet: any Unicode text survives
     encoding and decoding unchanged. `<|endoftext|>` has id 0, bytes follow, then merges in the order learned.
-    The result is that of Hugging Face's `BpeTrainer`, seven times faster; the same texts in any order give the
-    same bytes.
+    The same texts in any order give the same bytes, whatever the number of threads.
 
     Args:
         texts: the sample to learn from; read once, only distinct words are kept.
@@ -80,74 +75,20 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 32768) -> str:
     Raises:
         TokenizerError: `vocabulary` has no room for the bytes and the end-of-document token.
     """
-    if vocabulary < BYTES + 1:
-        raise TokenizerError(f"a byte-level vocabulary has at least {BYTES + 1} ids, not {vocabulary}")
-    character_of_byte = _byte_characters()
-    symbols = sorted(character_of_byte)
-    symbol_of_byte = np.array([symbols.index(character) for character in character_of_byte], np.int32)
-    words = _count_words(texts)
-    learnt = learn_merges(
-        symbol_of_byte[np.frombuffer(b"".join(words), np.uint8)],
-        np.fromiter(map(len, words), np.int64, len(words)),
-        np.fromiter(words.values(), np.int64, len(words)),
-        vocabulary - 1,
-    )
-    merges: list[tuple[str, str]] = []
-    for left, right, new in learnt.tolist():
-        merges.append((symbols[left], symbols[right]))
-        if new == len(symbols):
-            symbols.append(symbols[left] + symbols[right])
-    model = models.BPE({token: i for i, token in enumerate([END_OF_DOCUMENT, *symbols])}, merges)
-    tokenizer = tokenizers.Tokenizer(model)
-    tokenizer.add_special_tokens([END_OF_DOCUMENT])
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    if vocabulary < len(alphabet) + 1:
+        raise TokenizerError(f"a byte-level vocabulary has at least {len(alphabet) + 1} ids, not {vocabulary}")
+    tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_OF_DOCUMENT],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(iter(texts), trainer)
     return tokenizer.to_str()
-
-
-def _byte_characters() -> list[str]:
-    """The character that stands for each byte: itself where it prints, else one from U+0100 on (GPT-2's table)."""
-    printing = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    spare = iter(range(0x100, 0x200))
-    return [chr(byte if byte in printing else next(spare)) for byte in range(BYTES)]
-
-
-def _count_words(texts: Iterable[str]) -> dict[bytes, int]:
-    """How often each piece that GPT-2's pattern splits off occurs."""
-    from gigatoken.gigatoken_rs import pretokenized_counts
-
-    words: dict[bytes, int] = {}
-
-    def count(chunk: list[bytes]) -> None:
-        # 0xFF occurs in no UTF-8 text.
-        with _silent_stderr():
-            counted = pretokenized_counts(b"\xff".join(chunk), b"\xff")
-        for word, times in counted:
-            words[word] = words.get(word, 0) + times
-
-    chunk: list[bytes] = []
-    size = 0
-    for text in texts:
-        chunk.append(text.encode())
-        size += len(chunk[-1])
-        if size >= _CHUNK_BYTES:
-            count(chunk)
-            chunk, size = [], 0
-    count(chunk)
-    return words
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discard what native code writes to stderr: gigatoken reports its progress there, unasked."""
-    saved = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as discard:
-            os.dup2(discard.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 class Tokenizer:
@@ -264,15 +205,21 @@ class Tokenizer:
 
 
 def load_tokenizer(path: str | os.PathLike[str], end_of_document: str | None = None) -> Tokenizer:
-    """Read a Hugging Face `tokenizer.json`; see `Tokenizer`.
+    """Read a Hugging Face `tokenizer.json`; see `Tokenizer`. The same content gives the same object.
 
     Raises:
         TokenizerError: the file cannot be read or used; the message names it.
     """
     try:
-        return Tokenizer(Path(path).read_bytes().decode(), end_of_document)
+        return _tokenizer(Path(path).read_bytes().decode(), end_of_document)
     except (OSError, ValueError) as error:
         raise TokenizerError(f"tokenizer {os.fspath(path)}: {error}") from error
+
+
+# A worker meets the same tokenizer with every part, and making one takes a quarter of a second.
+@lru_cache(maxsize=2)
+def _tokenizer(definition: str, end_of_document: str | None) -> Tokenizer:
+    return Tokenizer(definition, end_of_document)
 
 
 def _find_end_of_document(tokenizer: tokenizers.Tokenizer, name: str | None) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from curation_assets.lake.lake import LakeError
 from curation_assets.lake.query import query, source
 from curation_assets.line import Line
-from curation_assets.packing.stations import SEGMENTS_FILE
+from curation_assets.packing.shards import SEGMENTS_FILE
 from curation_assets.provenance.stations import KEPT
 from curation_assets.provenance.trace import part_path
 

@@ -62,7 +62,7 @@ def verdicts(recipe: Recipe, documents: Key) -> PartStation:
             "duplicate_of": "doc of the survivor of its cluster",
             "cluster_size": "near-duplicates of the document in the snapshot, itself included",
         },
-        checks=(Check("verdicts_are_conserved", "Documents = kept + dropped; every dropped one says why."),),
+        conservation=(Check("verdicts_are_conserved", "Documents = kept + dropped; every dropped one says why."),),
     )
 
 

@@ -17,7 +17,7 @@ from curation_assets.lake.lake import LakeError, Partition
 from curation_assets.lake.parts import ROW_BITS, part_name
 from curation_assets.lake.query import query, source
 from curation_assets.line import Line
-from curation_assets.packing.stations import SEGMENTS_FILE, TOKENIZER
+from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE
 from curation_assets.packing.tokenizer import Tokenizer, load_tokenizer
 
 PASSAGE_CHARACTERS = 160
@@ -75,7 +75,7 @@ def trace(line: Line, snapshot: str, shard: int, sequence: int, token: int) -> T
     doc, at = segment["doc"], segment["token_start"] + token - segment["position"]
     row = _row(line.lake.partition(line.key("corpus"), snapshot), doc)
     ids = _ids(line.lake.partition(line.key("tokens"), snapshot), doc)
-    tokenizer = load_tokenizer(shards.folder / TOKENIZER)
+    tokenizer = load_tokenizer(shards.folder / TOKENIZER_FILE)
     text = row["text"].encode()
     start = _text_bytes(tokenizer, ids[:at], row["text"])
     end = _text_bytes(tokenizer, ids[: at + 1], row["text"]) if at + 1 < len(ids) else start

@@ -104,6 +104,12 @@ def test_survivor_is_the_earliest_then_the_smallest(tmp_path: Path) -> None:
     assert table["survivor"].to_pylist() == [doc in (3, 5) for doc in range(1, 8)]
 
 
+def test_the_same_key_in_another_band_is_another_key(tmp_path: Path) -> None:
+    """A Latin square: every document has every key, each in a band of its own."""
+    rows: list[Row] = [(i, None, [(i + band) % 64 for band in range(64)]) for i in range(64)]
+    assert cluster(written(tmp_path, [rows], bands=64)).num_rows == 0
+
+
 def test_null_dates_only(tmp_path: Path) -> None:
     table = cluster(written(tmp_path, [[(5, None, [1, 1])], [(4, None, [1, 2])]]))
     assert table["cluster"].to_pylist() == [4, 4]

@@ -43,6 +43,7 @@ def simplified(texts: list[str]) -> list[str]:
         ("x 3\u23964\u23965", "x 0\u23960"),
         ("a \u0300 b", "a  b"),
         (" \u0300 a", "a"),
+        ("a \u0300 \u0300", "a"),
         ("\u0130X \u2260 Å", "ix = a"),
         ("a\u037eb", "a;b"),
         ("  tabs\tand\r\nlines\u2028\x00 ", "tabs and lines"),

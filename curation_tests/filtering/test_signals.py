@@ -2,140 +2,20 @@
 
 import json
 import operator
-import re
-from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.filtering.characters import PUNCTUATION_SET, TERMINAL_PUNCTUATION
 from curation_assets.filtering.edits import EDITS, apply_edits
 from curation_assets.filtering.signals import SIGNALS, annotate_signals
-from curation_assets.filtering.words import words
+from curation_assets.recipes.recipe import load_recipe
+from curation_tests.filtering.slow_signals import slow_sentences, slow_signals
 
 REPOSITORY = Path(__file__).parents[2]
 PUBLISHED_CASES = REPOSITORY.parent / "shared" / "data" / "filters" / "datatrove" / "cases.jsonl"
-RECIPE = REPOSITORY / "curation_assets" / "recipes" / "fineweb.yaml"
-
-POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
-CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
-STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
-TITLES = {"Mr", "Mrs", "Ms", "Dr", "St", "vs"}
-
-
-def share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
-
-
-def duplicates(pieces: list[str]) -> tuple[int, int]:
-    seen: set[str] = set()
-    count = characters = 0
-    for piece in pieces:
-        if piece in seen:
-            count += 1
-            characters += len(piece)
-        seen.add(piece)
-    return count, characters
-
-
-def lower(line: str) -> str:
-    return "".join(c.lower() if c.isascii() else c for c in line)
-
-
-def slow_sentences(line: str) -> int:
-    # Each word with whether white space (or nothing) is before it.
-    found, position = [], 0
-    for word in words(line):
-        start = line.index(word, position)
-        found.append((word, start > position))
-        position = start + len(word)
-    count, ended = (1 if found else 0), False
-    for i, (word, apart) in enumerate(found):
-        if set(word) <= TERMINAL_PUNCTUATION:
-            before = found[i - 1][0] if i and not apart else ""
-            initial = re.fullmatch(r"[A-Z]|.*\.[A-Za-z]", before, re.S)
-            if word == ".":
-                ended = not (initial or before in TITLES)
-            elif word[0] != ".":
-                ended = True
-        elif ended and not set(word) <= PUNCTUATION_SET:
-            count += 1
-            ended = False
-    return count
-
-
-def slow_signals(text: str) -> tuple[dict[str, float], str]:
-    out: dict[str, float] = {}
-    size = len(text)
-    paragraphs = re.split(r"\n{2,}", text.strip())
-    for name, pieces in (("para", paragraphs), ("line", re.split(r"\n+", text))):
-        count, characters = duplicates(pieces)
-        out[f"dup_{name}_frac"] = count / len(pieces)
-        out[f"dup_{name}_char_frac"] = share(characters, size)
-
-    split = words(text)
-    for n in (2, 3, 4):
-        grams = [" ".join(split[i : i + n]) for i in range(len(split) - n + 1)]
-        gram, count = Counter(grams).most_common(1)[0] if grams else ("", 0)
-        out[f"top_{n}_gram"] = share(len(gram) * count, size)
-    for n in range(5, 11):
-        seen: set[str] = set()
-        repeated = i = 0
-        while i < len(split) - n + 1:
-            gram = "".join(split[i : i + n])
-            if gram in seen:
-                repeated += len(gram)
-                i += n
-            else:
-                seen.add(gram)
-                i += 1
-        out[f"dup_{n}_gram"] = share(repeated, size)
-
-    nonsymbol = [word for word in split if not set(word) <= PUNCTUATION_SET]
-    lines = text.splitlines()
-    out["words"] = len(split)
-    out["words_nonsymbol"] = len(nonsymbol)
-    out["mean_word_length"] = share(sum(map(len, nonsymbol)), len(nonsymbol))
-    out["hash_ratio"] = share(text.count("#"), len(split))
-    out["ellipsis_ratio"] = share(text.count("...") + text.count("…"), len(split))
-    out["bullet_line_ratio"] = share(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines))
-    out["ellipsis_line_ratio"] = share(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines))
-    out["alpha_word_ratio"] = share(sum(any(c.isalpha() for c in word) for word in split), len(split))
-    out["stop_words"] = len(STOP_WORDS & set(split))
-
-    kept, lorem_ipsum, curly_bracket, sentences = [], 0, 0, 0
-    for line in map(str.strip, lines):
-        spaced = line.split()
-        if len(spaced) < 3 or any(len(word) > 1000 for word in spaced):
-            continue
-        line = CITATION.sub("", line)
-        lowered = lower(line)
-        lorem_ipsum += "lorem ipsum" in lowered
-        if "javascript" in lowered:
-            continue
-        curly_bracket += "{" in line
-        if any(policy in lowered for policy in POLICIES):
-            continue
-        sentences += slow_sentences(line)
-        kept.append(line)
-    clean = "\n".join(kept)
-    out["c4_lorem_ipsum"] = lorem_ipsum
-    out["c4_curly_bracket"] = curly_bracket
-    out["c4_sentences"] = sentences
-
-    lines = [line for line in clean.split("\n") if line.strip()]
-    out["clean_lines"] = len(lines)
-    out["line_punct_ratio"] = share(sum(line[-1] in TERMINAL_PUNCTUATION for line in lines), len(lines))
-    out["short_line_ratio"] = share(sum(len(line) <= 30 for line in lines), len(lines))
-    out["char_dup_ratio"] = share(duplicates(lines)[1], len(clean.replace("\n", "")))
-    out["list_ratio"] = share(clean.count("\n"), len(words(clean)))
-    out["characters"] = size
-    out["lines"] = len(text.splitlines())
-    return out, clean
 
 
 def annotated(text: str) -> dict:
@@ -216,25 +96,17 @@ def test_many_documents_keep_apart():
     assert together[::50] == [annotated(text) for text in texts[::50]]
 
 
-def gates() -> dict[str, tuple[str, str, float]]:
-    recipe = yaml.safe_load(RECIPE.read_text())
-    rules = {name: rule for group in recipe["gates"] for rules in group.values() for name, rule in rules.items()}
-    split = {name: rule.split() for name, rule in rules.items()}
-    return {
-        name: (column, sign, float(limit)) for name, (column, sign, limit) in split.items() if column in SIGNALS.names
-    }
-
-
+GATES = {gate.name: gate for gate in load_recipe("fineweb").gates if gate.signal in SIGNALS.names}
 OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 
 
-def fails(text: str, gate: str) -> bool:
-    column, sign, limit = gates()[gate]
-    return OPERATORS[sign](annotated(text)[column], limit)
+def fails(text: str, name: str) -> bool:
+    gate = GATES[name]
+    return OPERATORS[gate.operator](annotated(text)[gate.signal], gate.limit)
 
 
 def test_every_gate_of_the_recipe_has_its_column():
-    assert len(gates()) == 13 + 10 + 3 + 5
+    assert len(GATES) == 13 + 10 + 3 + 5
 
 
 def distinct(count: int, length: int = 5) -> list[str]:
@@ -306,7 +178,7 @@ def test_limits(gate: str):
 
 
 def test_every_gate_has_limits():
-    assert set(LIMITS) == set(gates())
+    assert set(LIMITS) == set(GATES)
 
 
 @pytest.mark.parametrize(
@@ -339,14 +211,12 @@ PARAMETERS = {
 """The gates whose limits the parameters of the published cases set."""
 
 
-def first_failure(text: str, group: str, limits: dict[str, float]) -> str:
-    recipe = yaml.safe_load(RECIPE.read_text())
-    (rules,) = (rules for item in recipe["gates"] for name, rules in item.items() if name == group)
+def first_failure(text: str, station: str, limits: dict[str, float]) -> str:
     row = annotated(text)
-    for gate in rules:
-        column, sign, limit = gates()[gate]
-        if OPERATORS[sign](row[column], limits.get(gate, limit)):
-            return gate
+    for name, gate in GATES.items():
+        limit = limits.get(name, gate.limit)
+        if gate.station == station and OPERATORS[gate.operator](row[gate.signal], limit):
+            return name
     return "keep"
 
 

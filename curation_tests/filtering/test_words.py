@@ -13,7 +13,7 @@ from curation_assets.filtering.words import next_word, word_spans, words
 
 CLITIC = re.compile(r"(?:s|m|d|re|ve|ll)", re.I)
 PIECES = st.sampled_from(
-    [*"ab nNtTsSdD1 2٣_.,:/'’-…!?\"#²½\n\t\r\x00\x85é漢字かなカไทยកម່་\u200b\u200d\u00ad\u0301\u2028\ufeff😀♥️"]
+    [*"ab AnNtTsSdD1 2٣_.,:/'’-…!?\"#²½\n\t\r\x00\x85é漢字かなカไทยកម່་\u200b\u200d\u00ad\u0301\u2028\ufeff😀♥️"]
     + ["n't", "'re", "’ll", "don't", "...", "1,000", "e.g."]
     + [" "] * 3
 )
@@ -60,8 +60,14 @@ def slow_words(text: str) -> list[str]:
                             break
                         if clitic and clitic != "t":
                             break
-                    between_digits = c in ",:/" and before.isdecimal() and after.isdecimal()
-                    if not (c in ".'’" and has(after, WORD)) and not between_digits:
+                    joined = (
+                        (c in ".'’" and has(after, WORD))
+                        or (c in ",:/" and before.isdecimal() and after.isdecimal())
+                        or (c == "-" and before.isalpha() and after.isdecimal())
+                    )
+                    if not joined:
+                        if c == "." and re.fullmatch(r"[A-Z]|.*\.[A-Za-z]", text[start:i], re.S):
+                            i += 1
                         break
                 i += 1
         elif c in "'’" and clitic_at(text, i).lower() not in ("", "t"):
@@ -116,7 +122,9 @@ def test_measures(text: str):
         ("DON’T we’ve o'clock n't", "DO N’T we ’ve o'clock n't"),
         ("rock 'n' roll, dogs' 'quoted'", "rock ' n ' roll , dogs ' ' quoted '"),
         ("e-mail x--y Hello... wait?! =====", "e - mail x -- y Hello ... wait ? ! ====="),
-        ("U.S. 3.14 1,234.56 12:30 24/7 a/b a,b", "U.S . 3.14 1,234.56 12:30 24/7 a / b a , b"),
+        ("U.S. 3.14 1,234.56 12:30 24/7 a/b a,b", "U.S. 3.14 1,234.56 12:30 24/7 a / b a , b"),
+        ("J. R. A.. e.g., b. 3.x. x. é.", "J. R. A. . e.g. , b . 3.x. x . é ."),
+        ("COVID-19 3-bed 10-12 a-b a--1 é-1 _-1", "COVID-19 3 - bed 10 - 12 a - b a -- 1 é-1 _ - 1"),
         ("#tag $100 50% snake_case C++ a@b.com", "# tag $ 100 50 % snake_case C ++ a @ b.com"),
         ("漢字とカタカナ。ภาษาไทย", "漢 字 と カタカナ 。 ภ า ษ า ไ ท ย"),
         ("น้ำ བོད་ཡིག한국어 x² ❤️❤️", "น้ ำ བོད ཡིག한국어 x ² ❤️ ❤️"),

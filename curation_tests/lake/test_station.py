@@ -80,7 +80,7 @@ def products(factor: int = 2) -> PartStation:
         inputs={"numbers": ("numbers",), "documents": ("numbers",)},
         schema=NUMBERS,
         step=multiply,
-        checks=(Check("every_document_has_one_row", "one row each"),),
+        conservation=(Check("every_document_has_one_row", "one row each"),),
     )
 
 
@@ -101,7 +101,10 @@ def test_a_station_writes_parts_and_a_manifest(lake: Lake) -> None:
     assert [read_table(path)["value"].to_pylist() for path in partition.paths(".parquet")] == [[2, 4], [6]]
     assert partition.manifest().stats == {"rows_in": 3, "rows_out": 3}
     assert staged.fresh
-    assert [result.passed for result in staged.results] == [True]
+    assert [(result.check.name, result.passed) for result in staged.results] == [
+        ("columns_are_as_declared", True),
+        ("every_document_has_one_row", True),
+    ]
     assert not partition.staging.exists()
 
 

@@ -215,9 +215,31 @@ def test_loading_a_file(tmp_path: Path, definition: str, tokenizer: Tokenizer):
     path = tmp_path / "tokenizer.json"
     path.write_bytes(definition.encode())
     assert load_tokenizer(path).fingerprint == tokenizer.fingerprint
+    assert load_tokenizer(path) is load_tokenizer(path)
     for content in (b"{", b"{}", b"\xff", b"[]"):
         path.write_bytes(content)
         with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
             load_tokenizer(path)
     with pytest.raises(TokenizerError, match=r"missing\.json"):
         load_tokenizer(tmp_path / "missing.json")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+@pytest.mark.parametrize("backend", ["gigatoken", "tokenizers"])
+def test_encoding_starts_no_thread(definition: str, backend: str):
+    program = (
+        "import os, sys; import pyarrow as pa; from curation_assets.packing import tokenizer as module\n"
+        f"if {backend!r} == 'tokenizers': module._load_gigatoken = lambda *_: None\n"
+        "texts = pa.array(['old stone bridge \\u088f'] * 100, pa.large_string())\n"
+        "tokenizer = module.Tokenizer(sys.stdin.buffer.read().decode())\n"
+        "count = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = count(); tokenizer.encode_batch(texts); print(tokenizer.backend, count() - before)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        input=definition.encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert found.stdout.decode().split() == [backend, "0"]

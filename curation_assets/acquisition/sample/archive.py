@@ -8,6 +8,7 @@ compresses a little differently). Inflated, all records are the same everywhere.
 import base64
 import hashlib
 import json
+import struct
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -57,6 +58,16 @@ def gzip_member(content: bytes) -> bytes:
     deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_DEFAULT_STRATEGY)
     trailer = zlib.crc32(content).to_bytes(4, "little") + (len(content) & 0xFFFFFFFF).to_bytes(4, "little")
     return _GZIP_HEADER + deflate.compress(content) + deflate.flush() + trailer
+
+
+def gzip_stored(content: bytes) -> bytes:
+    """`content` as a gzip file that compresses nothing, and is therefore the same whatever the zlib."""
+    blocks = [content[i : i + 0xFFFF] for i in range(0, len(content), 0xFFFF)] or [b""]
+    stored = b"".join(
+        bytes([i == len(blocks) - 1]) + struct.pack("<HH", len(block), len(block) ^ 0xFFFF) + block
+        for i, block in enumerate(blocks)
+    )
+    return _GZIP_HEADER + stored + struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF)
 
 
 def record_name(*key: str) -> str:
@@ -126,7 +137,12 @@ def capture_records(capture: Capture, filename: str) -> tuple[bytes, bytes, byte
         "Connection: Keep-Alive\r\n\r\n"
     )
     request = record(
-        "request", request_id, capture.date, "application/http; msgtype=request", asked.encode(), [info, address, target]
+        "request",
+        request_id,
+        capture.date,
+        "application/http; msgtype=request",
+        asked.encode(),
+        [info, address, target],
     )
     head, body = response_block(capture.status, capture.fields, capture.body)
     response = record(

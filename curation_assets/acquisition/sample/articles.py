@@ -53,20 +53,21 @@ def address(site: Site, title: str, draw: Draw) -> str:
     }[site.style]
 
 
-def article_html(site: Site, told: Story, draw: Draw, language: str = "en", head: str = "") -> str:
-    """A story as a page of `site`: with a byline, headings, comments or posts, as its style has it."""
+def article_html(
+    site: Site, told: Story, draw: Draw, language: str = "en", head: str = "", also: Story | None = None
+) -> str:
+    """A story as a page of `site`: with a byline, comments or posts, as its style has it, and perhaps a second item."""
     paragraphs = list(told.paragraphs)
     if site.style == "forum":
         text = text_html(told.title, paragraphs[:1])
         for name, words in zip(draw.shuffled(_READERS), paragraphs[1:], strict=False):
-            text += f'\n<div class="post"><div class="post-author">{name} wrote on {day(draw)}</div>\n<p>{words}</p></div>'
+            text += (
+                f'\n<div class="post"><div class="post-author">{name} wrote on {day(draw)}</div>\n<p>{words}</p></div>'
+            )
     else:
         text = text_html(told.title, paragraphs)
-        if len(paragraphs) > 6:
-            # A heading before a later paragraph, as writers of long pieces put them.
-            rows = text.split("\n")
-            rows.insert(5, f"<h2>{draw.pick(('A second look', 'How it is done', 'What people say', 'Then and now'))}</h2>")
-            text = "\n".join(rows)
+        if also is not None:
+            text += text_html(also.title, also.paragraphs).replace("h1>", "h2>")
     commented = site.style in ("blog", "news") and language == "en" and draw.below(2)
     return page_html(
         site,
@@ -88,8 +89,10 @@ def english() -> Iterator[Page]:
         for number in range(PAGES_PER_TOPIC):
             draw = Draw("english", topic, number)
             site = site_of(styles[(t + number) % len(styles)], draw)
-            told = story(f"en/{topic}", draw, 4 + draw.below(4))
-            html = article_html(site, told, draw)
+            told = story(f"en/{topic}", draw, way=2 * number + draw.below(2))
+            # Some pages are columns of two items.
+            second = story(f"en/{TOPICS[(t + 5 + number) % len(TOPICS)]}", draw, 3) if number > 3 else None
+            html = article_html(site, told, draw, also=second if site.style != "forum" else None)
             yield html_page(site, address(site, told.title, draw), KEPT, f"{site.style} page about {topic}", html)
 
 
@@ -136,7 +139,7 @@ def templated() -> Iterator[Page]:
     first = ""
     for number, town in enumerate(read_topic("names").slots["town"][:9]):
         draw = Draw("templated")
-        told = story("en/clocks", draw, 6)
+        told = story("en/clocks", draw, way=13)
         title = f"Clock repairs in {town}"
         text = text_html(title, [f"You live in {town} and your clock has stopped? Read on.", *told.paragraphs])
         html = page_html(site, title, text, draw=Draw("templated", town))
@@ -154,7 +157,7 @@ def personal() -> Iterator[Page]:
     for number, topic in enumerate(("weather", "maps", "bees", "trains", "library", "choir", "chess", "jam")):
         draw = Draw("personal", topic)
         values = page_values(draw)
-        told = story(f"en/{topic}", draw, 4)
+        told = story(f"en/{topic}", draw, way=12)
         first, last = values["person"].lower().split()
         contact = (
             f"Questions about this page go to {first}.{last}@{values['village'].split()[0].lower()}-club.example, "
@@ -177,4 +180,6 @@ def foreign() -> Iterator[Page]:
             draw = Draw("foreign", language, number)
             told = replace(story(f"other/{language}", draw, 3 + number % 3), author="")
             html = article_html(site, told, draw, language)
-            yield html_page(site, f"{language}/{number + 1}.html", "language", f"page in {language}", html, language=language)
+            yield html_page(
+                site, f"{language}/{number + 1}.html", "language", f"page in {language}", html, language=language
+            )

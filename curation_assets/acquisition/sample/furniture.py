@@ -47,7 +47,8 @@ STYLE = (
     ".cookie-banner{position:fixed;bottom:0;background:#ffd}.sidebar{float:right;width:16em}footer{color:#666}"
 )
 SCRIPT = (
-    'window.dataLayer=window.dataLayer||[];function track(){dataLayer.push(arguments)}track("page",{path:location.pathname});'
+    "window.dataLayer=window.dataLayer||[];function track(){dataLayer.push(arguments)}"
+    'track("page",{path:location.pathname});'
     'document.addEventListener("click",function(e){if(e.target.id=="agree"){document.cookie="agreed=1";}});'
 )
 COOKIES = (
@@ -63,14 +64,16 @@ def text_html(title: str, paragraphs: tuple[str, ...] | list[str]) -> str:
 
 
 def _links(items: list[str], css: str) -> str:
-    rows = "".join(f'<li><a href="/{item.lower().replace(" ", "-").replace(":", "")}">{item}</a></li>' for item in items)
+    rows = "".join(
+        f'<li><a href="/{item.lower().replace(" ", "-").replace(":", "")}">{item}</a></li>' for item in items
+    )
     return f'<ul class="{css}">{rows}</ul>'
 
 
 def _sidebar(draw: Draw) -> str:
     return (
         f'<aside class="sidebar"><h3>Most read</h3>{_links(draw.sample(TEASERS, 5), "most-read")}'
-        '<form class="newsletter" action="/subscribe"><label>Our letter, every Friday <input type="email" name="mail"></label>'
+        '<form class="newsletter" action="/subscribe"><label>Our letter, every Friday <input type="email"></label>'
         "<button>Subscribe</button></form></aside>"
     )
 
@@ -117,7 +120,9 @@ def page_html(
     """
     structured = {"@context": "https://schema.org", "@type": "WebPage", "name": title, "publisher": {"name": site.name}}
     crumbs = f'<div class="breadcrumbs"><a href="/">Home</a> &rsaquo; <a href="/{site.style}">{site.style}</a></div>'
-    shared = '<div class="share-buttons"><a href="#">Share</a> <a href="#">Print</a> <a href="#">Send to a friend</a></div>'
+    shared = (
+        '<div class="share-buttons"><a href="#">Share</a> <a href="#">Print</a> <a href="#">Send to a friend</a></div>'
+    )
     menu = f'<nav class="nav">{_links(draw.sample(MENU, 6), "menu")}</nav>'
     side = "" if site.style == "forum" else _sidebar(draw)
     if site.style == "docs":
@@ -152,8 +157,8 @@ def page_html(
 {side}
 {related}
 </div>
-<footer class="site-footer"><p>&copy; 2000 {escape(site.name)}. All rights reserved. Use of this site means that you accept the
-<a href="/terms">terms of use</a> and the <a href="/privacy">privacy policy</a>.</p>
+<footer class="site-footer"><p>&copy; 2000 {escape(site.name)}. All rights reserved.
+By using this site you accept the <a href="/terms">terms of use</a> and the <a href="/privacy">privacy policy</a>.</p>
 {_links(["Imprint", "Terms", "Privacy", "Sitemap"], "footer-links")}
 <noscript>Please switch on JavaScript to see the comments.</noscript></footer>
 <script src="/assets/site.js" async></script>

@@ -1,16 +1,14 @@
 """Pages made to fail one gate of the `fineweb` recipe and none before it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
 from itertools import pairwise
 
-from curation_assets.acquisition.sample.articles import article_html
-from curation_assets.acquisition.sample.furniture import Site, page_html, text_html
+from curation_assets.acquisition.sample.articles import address, article_html
+from curation_assets.acquisition.sample.furniture import SITES, Site, page_html, text_html
 from curation_assets.acquisition.sample.page import Page, html_page, slug
 from curation_assets.acquisition.sample.prose import TOPICS, Draw, page_values, pieces, story, tell
-
-SITE = Site("www.odds-and-ends.example", "Odds and Ends", "blog")
 
 ENGLISH_SHARE = 0.7
 
@@ -18,8 +16,12 @@ Content = tuple[str, list[str]]
 """A title and paragraphs, whose line breaks count."""
 
 
-def _prose(draw: Draw, length: int) -> list[str]:
-    return list(story(f"en/{draw.pick(TOPICS)}", draw, length).paragraphs)
+def _prose(draw: Draw, length: int, topic: str = "") -> list[str]:
+    return list(story(f"en/{topic or draw.pick(TOPICS)}", draw, length).paragraphs)
+
+
+def _sentences(paragraphs: Sequence[str]) -> list[str]:
+    return [s if s.endswith((".", '"', "。")) else f"{s}." for p in paragraphs for s in p.split(". ")]
 
 
 def _chunks(items: list[str], size: int, glue: str) -> list[str]:
@@ -58,7 +60,7 @@ def addresses() -> Iterator[Page]:
         ("url_soft_words", "www.coast-hotels.example/offers/casino-bonus-weekend"),
         ("url_soft_words", "www.coast-hotels.example/games/poker/roulette"),
         ("url_subword", "www.fan-pages.example/freepornlinks"),
-        ("url_subword", "www.fan-pages.example/best-onlinecasino-guide"),
+        ("url_subword", "www.fan-pages.example/best-online-casino-guide"),
     )
     for intent, where in found:
         host, _, path = where.partition("/")
@@ -72,10 +74,13 @@ def addresses() -> Iterator[Page]:
 
 
 def uncertain_language(draw: Draw) -> Content:
-    """English, and every other sentence in one of three other languages: the identifier says English and is not sure."""
+    """English, and every other sentence in Spanish, French or Chinese: the identifier says English and is not sure."""
     english, *others = (
-        [f"{sentence.rstrip('.')}." for paragraph in paragraphs for sentence in paragraph.split(". ")]
-        for paragraphs in (_prose(draw, 8), *(story(f"other/{code}", draw, 4).paragraphs for code in ("es", "fr", "zh")))
+        _sentences(paragraphs)
+        for paragraphs in (
+            _prose(draw, 8),
+            *(story(f"other/{code}", draw, 4).paragraphs for code in ("es", "fr", "zh")),
+        )
     )
     told: list[str] = []
     said, foreign = 0, 0
@@ -109,7 +114,11 @@ def repeated_long_paragraph(draw: Draw) -> Content:
 def refrain(draw: Draw) -> Content:
     """A song whose refrain is every other line."""
     verses = draw.shuffled(_chunks(list(pieces("refrain verses")), 2, "\n"))
-    lines = [part for verse in verses for part in (*verse.split("\n"), "And the tide goes out, and the tide comes in,", "Oh.")]
+    lines = [
+        part
+        for verse in verses
+        for part in (*verse.split("\n"), "And the tide goes out, and the tide comes in,", "Oh.")
+    ]
     return "Song of the outgoing tide", _chunks(lines, 8, "\n")
 
 
@@ -132,14 +141,14 @@ def keyword_spam(draw: Draw, phrase: str, count: int, filler: int) -> Content:
 
 
 FORMULAS = {
-    5: ("Coastal bulletin", 0.165),
-    6: ("Minutes of the hall committee", 0.152),
-    7: ("Sale of contents", 0.140),
-    8: ("Results of the season", 0.130),
-    9: ("From the parish register", 0.119),
-    10: ("Notices of the council", 0.107),
+    5: ("Coastal bulletin", "weather", 0.165),
+    6: ("Minutes of the hall committee", "markethall", 0.152),
+    7: ("Sale of contents", "clocks", 0.140),
+    8: ("Results of the season", "chess", 0.130),
+    9: ("From the parish register", "dictionary", 0.119),
+    10: ("Notices of the council", "bridges", 0.107),
 }
-"""By the length of a phrase: what the page is, and the share of its characters that repeat one.
+"""By the length of a phrase: what the page is, its topic, and the share of its characters that repeat a phrase.
 
 Each share is just above the limit for n-grams of that length; as n - 1 words of a phrase of n are then below the
 limit for n - 1, no shorter n-gram fails first, and phrases of exactly n words repeat no longer one.
@@ -147,19 +156,23 @@ limit for n - 1, no shorter n-gram fails first, and phrases of exactly n words r
 
 
 def formulas(draw: Draw, words: int) -> Content:
-    """Set phrases of exactly `words` words, three of them four times each, in as much prose as the share allows."""
-    phrases, leads, tails = pieces(f"formula {words}"), draw.shuffled(pieces(f"leads {words}")), draw.shuffled(pieces("tails"))
+    """Prose with set phrases, three of them four times each."""
+    phrases, leads, tails = (
+        pieces(f"formula {words}"),
+        draw.shuffled(pieces(f"leads {words}")),
+        draw.shuffled(pieces("tails")),
+    )
     said = [f"{leads[i]} {phrases[i % 3]} {tails[i]}" for i in range(12)]
-    title, share = FORMULAS[words]
+    title, topic, share = FORMULAS[words]
     repeated = sum(3 * len(phrase.replace(" ", "")) for phrase in phrases)
     length = sum(len(sentence) + 1 for sentence in said) + len(title) + 12
-    for paragraph in _prose(draw, 8):
-        for sentence in paragraph.rstrip(".").split(". "):
-            if repeated < share * (length + len(sentence)):
-                continue
-            said.append(f"{sentence}.")
-            length += len(sentence) + 2
-    return f"{title}, {draw.pick(('January', 'June', 'October'))} {1960 + draw.below(39)}", _chunks(draw.shuffled(said), 4, " ")
+    for sentence in _sentences(_prose(draw, 8, topic)):
+        if repeated >= share * (length + len(sentence) + 1):
+            said.append(sentence)
+            length += len(sentence) + 1
+    return f"{title}, {draw.pick(('January', 'June', 'October'))} {1960 + draw.below(39)}", _chunks(
+        draw.shuffled(said), 4, " "
+    )
 
 
 # -- Gopher's quality rules -----------------------------------------------------------------------------------------
@@ -173,7 +186,9 @@ def notice(draw: Draw, number: int) -> Content:
 def endless(draw: Draw) -> Content:
     """Machine-made text of over 100,000 words."""
     # Each word has followed the one before it somewhere in the prose; a leap now and then keeps long phrases rare.
-    source = [word for topic in TOPICS for paragraph in story(f"en/{topic}", draw, 7).paragraphs for word in paragraph.split()]
+    source = [
+        word for topic in TOPICS for paragraph in story(f"en/{topic}", draw, 7).paragraphs for word in paragraph.split()
+    ]
     followers: dict[str, list[str]] = {}
     for word, follower in pairwise([*source, source[0]]):
         followers.setdefault(word, []).append(follower)
@@ -233,7 +248,7 @@ def numbers(draw: Draw) -> Content:
         f"{draw.below(24):02}:{draw.below(60):02} {draw.below(9)}.{draw.below(10)}"
         for day in range(1, 61)
     ]
-    return "Tide tables for the outer harbour", [*_prose(draw, 2), "\n".join(rows)]
+    return "Tide tables for the outer harbour", [*_prose(draw, 2, "harbour"), "\n".join(rows)]
 
 
 def telegrams(draw: Draw) -> Content:
@@ -251,7 +266,7 @@ def placeholder(draw: Draw) -> Content:
 
 def program_text(draw: Draw) -> Content:
     """A manual with braces in it."""
-    prose = _prose(draw, 3)
+    prose = _prose(draw, 3, "paper")
     return "Configuring the printer", [prose[0], *pieces("code"), *prose[1:]]
 
 
@@ -285,8 +300,8 @@ def pull_quote(draw: Draw) -> Content:
 def course_list(draw: Draw) -> Content:
     """Courses, three words each."""
     named, ended = draw.shuffled(pieces("three words")), pieces("three words ended")
-    lines = [line for i, name in enumerate(named) for line in ([name, ended[i // 5]] if i % 5 == 4 else [name])]
-    return "What you can learn", ["\n".join(lines)]
+    lines = [line for i, name in enumerate(named) for line in ([name, ended[i // 6]] if i % 6 == 5 else [name])]
+    return "Spring evening courses", ["\n".join(lines)]
 
 
 MAKERS: tuple[tuple[str, int, Callable[[Draw], Content]], ...] = (
@@ -325,13 +340,15 @@ UNREACHABLE = frozenset({"fineweb_empty"})
 
 def gate_pages() -> Iterator[Page]:
     """For each gate that looks at text, pages that fail it first."""
+    sites = [site for site in SITES if site.style != "forum"]
     for gate, count, make in MAKERS:
         for number in range(count):
             draw = Draw("gates", gate, number)
             title, paragraphs = make(draw)
+            site = draw.pick(sites)
             text = text_html(title, paragraphs) if title else _bare(paragraphs)
-            html = page_html(SITE, title or "To do", text, draw=draw)
-            yield html_page(SITE, f"{slug(title or 'to do')}-{number + 1}-{slug(gate)}", gate, _about(make), html)
+            html = page_html(site, title or "To do", text, draw=draw)
+            yield html_page(site, address(site, title or "To do", draw), gate, _about(make), html)
 
 
 def _bare(paragraphs: list[str]) -> str:

@@ -84,7 +84,7 @@ class Story:
 
 @cache
 def _text(name: str) -> str:
-    return (resources.files(__package__) / "prose" / name).read_text(encoding="utf-8")
+    return (resources.files("curation_assets.acquisition.sample") / "prose" / name).read_text(encoding="utf-8")
 
 
 def _values(line: str) -> tuple[str, ...]:
@@ -164,11 +164,24 @@ def paragraph(lines: tuple[str, ...], draw: Draw, values: dict[str, str]) -> str
     return " ".join(tell(line, draw, values) for line in told)
 
 
-def story(name: str, draw: Draw, length: int) -> Story:
-    """A page's worth of a topic: an introduction, `length` paragraphs of the body, an end."""
+def quartet(way: int) -> list[int]:
+    """One of fourteen ways to take four of eight paragraphs; any two ways share none of them or two.
+
+    They are the planes of the affine space of three dimensions over two elements, so that pages of one topic, each
+    told in a way of its own, have little text in common.
+    """
+    return [i for i in range(8) if (i & (way // 2 + 1)).bit_count() % 2 == way % 2]
+
+
+def story(name: str, draw: Draw, length: int = 4, way: int | None = None) -> Story:
+    """A page's worth of a topic: an introduction, some of the body, an end.
+
+    Of the body, the four paragraphs of `quartet(way)`, or `length` of them at random where no way is given.
+    """
     topic = read_topic(name)
     values = page_values(draw, topic)
-    chosen = draw.sample(topic.sections["body"], length)
+    body = topic.sections["body"]
+    chosen = draw.sample(body, length) if way is None else [body[i] for i in quartet(way)]
     if "intro" in topic.sections:
         chosen.insert(0, draw.pick(topic.sections["intro"]))
     chosen.append(draw.pick(topic.sections["end"]))
