@@ -22,6 +22,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt build_hook.py
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r $(VENV)/uv.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
 		-c constraints.txt -b constraints.txt -e '.[test,lint]'
+	@echo "Compiling the kernels"
+	@$(BIN)/python -m curation_assets.kernels
 	@touch $@
 
 demo: $(VENV)/.ready  ## take the embedded sample snapshot from WARC to packed shards

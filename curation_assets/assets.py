@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation_assets.engine.local import LocalEngine
-from curation_assets.lake.lake import Lake, Stats
+from curation_assets.lake.lake import Stats
 from curation_assets.lake.station import Progress, Staged, Station, stage
+from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
 SAMPLE_ROWS = 5
@@ -73,7 +74,10 @@ class EngineResource(dg.ConfigurableResource):
             yield engine
 
 
-def asset_of(station: Station, lake: Lake) -> dg.AssetsDefinition:
+RETRY = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
+
+
+def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None = RETRY) -> dg.AssetsDefinition:
     """The asset that stages a station, records its checks, and publishes only data that passed them.
 
     A failed check is raised before anything is committed or materialised, because Dagster's own blocking checks
@@ -92,11 +96,9 @@ def asset_of(station: Station, lake: Lake) -> dg.AssetsDefinition:
         owners=OWNERS,
         code_version=station.code_version,
         # Only the stations that read the source meet faults that pass; the rest would fail again.
-        retry_policy=dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
-        if station.group == "acquisition"
-        else None,
+        retry_policy=retry_policy if station.group == "acquisition" else None,
         pool="source" if station.group == "acquisition" else "machine",
-        metadata=definition_metadata(station),
+        metadata=definition_metadata(station, line),
         check_specs=[
             dg.AssetCheckSpec(
                 check.name, asset=key, description=check.description, blocking=True, partitions_def=SNAPSHOTS
@@ -108,7 +110,7 @@ def asset_of(station: Station, lake: Lake) -> dg.AssetsDefinition:
     def materialise(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
         resources = context.resources
         progress = resources.reporter.progress(station, context.log.info)
-        staged = stage(station, lake, context.partition_key, resources.engine, progress)
+        staged = stage(station, line.lake, context.partition_key, resources.engine, progress)
         for result in staged.results:
             yield dg.AssetCheckResult(
                 check_name=result.check.name, passed=result.passed, metadata=result.evidence, asset_key=key
@@ -127,7 +129,7 @@ def asset_of(station: Station, lake: Lake) -> dg.AssetsDefinition:
     return materialise
 
 
-def definition_metadata(station: Station) -> dict[str, Any]:
+def definition_metadata(station: Station, line: Line) -> dict[str, Any]:
     """Column names, types, meanings and origins, for the UI's Columns tab."""
     if station.schema is None:
         return {}
@@ -135,7 +137,7 @@ def definition_metadata(station: Station) -> dict[str, Any]:
         dg.TableColumn(
             field.name,
             str(field.type),
-            station.columns.get(field.name),
+            line.meaning(station, field.name),
             constraints=dg.TableColumnConstraints(nullable=field.name != "doc", unique=field.name == "doc"),
         )
         for field in station.schema

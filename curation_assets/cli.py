@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from curation_assets.acquisition.archive import ArchiveError
-from curation_assets.lake.lake import LakeError, Stats
+from curation_assets.lake.lake import LakeError, Stats, write_atomically
 from curation_assets.lake.query import query, source
-from curation_assets.lake.station import CheckFailed, Staged, Station
+from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
 from curation_assets.provenance.explain import Explanation
 from curation_assets.recipes.recipe import RecipeError
@@ -51,7 +52,7 @@ def _plain_errors() -> Iterator[None]:
 
     try:
         yield
-    except (ArchiveError, LakeError, RecipeError, CheckFailed, TraceError, FileNotFoundError, ValueError) as error:
+    except (ArchiveError, LakeError, RecipeError, TraceError, FileNotFoundError, ValueError) as error:
         errors.print(f"[red]error:[/red] {escape(str(error))}")
         raise typer.Exit(1) from error
 
@@ -109,8 +110,8 @@ def _use_instance() -> None:
 def materialise(settings: Settings, snapshot: str) -> list[Staged]:
     """Materialise every asset for one snapshot in this process, with progress bars.
 
-    The run is recorded in the Dagster instance of DAGSTER_HOME, where there is one. Raises `CheckFailed` or
-    whatever a station raised.
+    The run is recorded in the Dagster instance of DAGSTER_HOME, where there is one. Raises `LakeError` when data
+    broke a check, and otherwise whatever a station raised.
     """
     import dagster as dg
 
@@ -124,14 +125,14 @@ def materialise(settings: Settings, snapshot: str) -> list[Staged]:
         reporter = BarReporter(bars)
         definitions = build_definitions(settings, reporter)
         instance.add_dynamic_partitions(str(SNAPSHOTS.name), [snapshot])
-        result = definitions.resolve_job_def("curate_snapshot").execute_in_process(
-            partition_key=snapshot,
-            instance=instance,
-            raise_on_error=True,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-    if not result.success:
-        raise RuntimeError(f"run {result.run_id} failed")
+        try:
+            definitions.resolve_job_def("curate_snapshot").execute_in_process(
+                partition_key=snapshot,
+                instance=instance,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        except dg.Failure as failure:
+            raise LakeError(failure.description) from failure
     return reporter.staged
 
 
@@ -237,11 +238,22 @@ def snapshots(source: Source = None) -> None:
 
 @app.command()
 def demo(lake: LakeFolder = None) -> None:
-    """Make the embedded sample snapshot and take it through the fineweb recipe."""
+    """Make the embedded sample snapshot and take it through the fineweb recipe.
+
+    Writes curation.yaml, where there is none, so that the other commands and the UI find what it made.
+    """
     from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 
     with _plain_errors():
-        settings = _settings(lake=lake or Path("lake"), source="lake/sample", set=["extraction.extractor=resiliparse"])
+        lake = lake or Path("lake")
+        chosen = {
+            "source": str(lake / "sample"),
+            "lake": str(lake),
+            "recipe_set": {"extraction.extractor": "resiliparse"},
+        }
+        if not Path("curation.yaml").exists():
+            write_atomically(Path("curation.yaml"), yaml.safe_dump(chosen, sort_keys=False).encode())
+        settings = Settings(**chosen)
         _use_instance()
         write_sample(Path(settings.source))
         staged = materialise(settings, SAMPLE_SNAPSHOT)
@@ -261,12 +273,15 @@ def show_funnel(line: Line, snapshot: str) -> None:
     verdicts = line.lake.partition(line.key("verdicts"), snapshot)
     rows = query("provenance/funnel", {"verdicts": source(verdicts.paths())}).to_pylist()
     total = verdicts.manifest().rows
-    table = Table(title=f"{line.recipe.name} on {snapshot}: {total:,} response records")
-    for heading, side in (("station", "left"), ("gate", "left"), ("dropped", "right"), ("left", "right"), ("", "left")):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    table = Table(title=f"{line.recipe.name} on {snapshot}: {total:,} response records", box=None, padding=(0, 2, 0, 0))
+    table.add_column("station", no_wrap=True)
+    table.add_column("gate", no_wrap=True)
+    table.add_column("dropped", justify="right", no_wrap=True)
+    table.add_column("left", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     station = ""
     for row in rows:
-        bar = "█" * round(30 * row["left"] / max(total, 1))
+        bar = "█" * round(10 * row["left"] / max(total, 1))
         shown = row["station"] if row["station"] != station else ""
         station = row["station"]
         table.add_row(shown, row["gate"], f"{row['dropped']:,}", f"{row['left']:,}", f"[green]{bar}[/green]")
@@ -287,18 +302,30 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
     if not any(one.fresh for one in staged):
         console.print("[bold]Everything was up to date: nothing was redone.[/bold]")
     console.print(f"Shards: {escape(str(shards.folder))}")
-    options = "" if line.settings.lake == Path("lake") else f" --lake {line.settings.lake}"
-    for name, value in line.settings.recipe_set.items():
-        options += f" --set {name}={value}"
-    console.print("\nNext:")
-    console.print("  make dev                                     the Dagster UI")
-    console.print(
-        f"  curation trace --shard 0 --sequence 0 --fetch --source {line.settings.source}{options}", soft_wrap=True
-    )
     verdicts = line.lake.partition(line.key("verdicts"), snapshot)
-    url = query("provenance/first_url", {"verdicts": source(verdicts.paths())})
-    if url.num_rows:
-        console.print(f"  curation explain {url['url'][0].as_py()}{options}", soft_wrap=True, markup=False)
+    urls = query("provenance/first_url", {"verdicts": source(verdicts.paths())})["url"].to_pylist()
+    command, options = _this_command(), _options(line.settings)
+    console.print("\nNext:")
+    console.print("  make dev", "the Dagster UI", sep="    # ")
+    for arguments in ("trace --shard 0 --sequence 0 --fetch", *(f"explain {printable(url)}" for url in urls)):
+        console.print(f"  {command} {arguments}{options}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _this_command() -> str:
+    """How this program was called, as short as it can be typed here."""
+    path = Path(sys.argv[0])
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else "curation"
+
+
+def _options(settings: Settings) -> str:
+    """The options that a further command needs to find the same source, lake and recipe."""
+    found = Settings()
+    options = [
+        f"--{name} {value}" for name in ("lake", "recipe") if (value := getattr(settings, name)) != getattr(found, name)
+    ]
+    if settings.recipe_set != found.recipe_set:
+        options += [f"--set {name}={value}" for name, value in settings.recipe_set.items()]
+    return "".join(f" {option}" for option in options)
 
 
 def show_explanation(found: Explanation) -> None:

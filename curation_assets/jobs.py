@@ -11,7 +11,6 @@ NEW_SNAPSHOTS_A_TICK = 50
 curate_snapshot = dg.define_asset_job(
     "curate_snapshot",
     selection=dg.AssetSelection.all(),
-    partitions_def=SNAPSHOTS,
     description="The whole line for one snapshot.",
     executor_def=dg.in_process_executor,
 )
@@ -19,7 +18,6 @@ curate_snapshot = dg.define_asset_job(
 backfill_snapshots = dg.define_asset_job(
     "backfill_snapshots",
     selection=dg.AssetSelection.all(),
-    partitions_def=SNAPSHOTS,
     description="The whole line for many snapshots: a run each, behind everything else in the queue.",
     tags={"dagster/priority": "-1", "curation/backfill": "true"},
     executor_def=dg.in_process_executor,

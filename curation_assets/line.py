@@ -58,6 +58,11 @@ class Line:
             packing.training_shards(recipe),
         ]
 
+    def meaning(self, station: Station, column: str) -> str:
+        """What a column of a station's table means, there or where it first came from; empty when nobody says."""
+        tables = [station, *self.stations]
+        return next((table.columns[column] for table in tables if column in table.columns), "")
+
     def key(self, name: str) -> Key:
         """The key of the table called `name`. Raises `KeyError` when the recipe has no such table."""
         for station in self.stations:

@@ -1,17 +1,28 @@
 """The embedded sample snapshot, and a lake that it was taken through, made once for all tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.settings import Settings
 
 RESILIPARSE = {"extraction.extractor": "resiliparse"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_this_machine() -> Iterator[None]:
+    """Tests see the defaults, whatever the environment and the folder say."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CURATION_")]:
+            patch.delenv(name)
+        patch.setenv("CURATION_SETTINGS", os.devnull)
+        yield
 
 
 @pytest.fixture(scope="session")

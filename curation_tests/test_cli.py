@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from typer.testing import CliRunner
 
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.cli import app, printable
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
@@ -42,8 +42,19 @@ def test_run_makes_shards_and_says_where(sample: Path, tmp_path: Path) -> None:
 def test_trace_prints_the_record_and_fetches_it(line: Line, staged: dict[str, Staged]) -> None:
     done = RUNNER.invoke(
         app,
-        ["trace", "--shard", "0", "--sequence", "0", "--token", "3", "--fetch"]
-        + ["--source", line.settings.source, *options(line)],
+        [
+            "trace",
+            "--shard",
+            "0",
+            "--sequence",
+            "0",
+            "--token",
+            "3",
+            "--fetch",
+            "--source",
+            line.settings.source,
+            *options(line),
+        ],
     )
     assert done.exit_code == 0, done.output
     for word in ("<urn:uuid:", "WARC file", "offset", "length", "the same text as in the lake"):
@@ -75,7 +86,7 @@ def test_funnel_counts_down_to_what_is_kept(line: Line, staged: dict[str, Staged
         (["funnel", "--recipe", "nonsense"], "published ones are"),
         (["funnel", "--set", "nonsense"], "name=value"),
         (["snapshots", "--source", "no-such-folder"], "no-such-folder"),
-        (["run", "--snapshot", "CC-MAIN-1999-99", "--source", "no-such-folder"], "no-such-folder"),
+        (["run", "--snapshot", "CC-MAIN-2099-01", "--source", "no-such-folder"], "no-such-folder"),
     ],
 )
 def test_errors_say_what_to_do_without_a_traceback(command: list[str], message: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 
 import curation_assets.lake.station as station_module
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.definitions import build_definitions
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
@@ -70,7 +70,9 @@ def specs() -> dict[str, dict]:
             "owners": list(spec.owners),
             "partitions": spec.partitions_def.name if spec.partitions_def else None,
             "checks": sorted(
-                check.name for check in definitions.resolve_all_asset_check_specs() if check.asset_key == spec.key
+                check.name
+                for check in definitions.resolve_asset_graph().asset_check_keys
+                if check.asset_key == spec.key
             ),
             "has_description": bool(spec.description),
             "has_code_version": bool(spec.code_version),
@@ -88,7 +90,7 @@ def test_a_run_materialises_every_asset_and_records_every_check(
         assert instance.get_materialized_partitions(spec.key) == {SAMPLE_SNAPSHOT}
     checks = result.get_asset_check_evaluations()
     assert {check.check_name for check in checks} == {
-        check.name for check in definitions.resolve_all_asset_check_specs()
+        check.name for check in definitions.resolve_asset_graph().asset_check_keys
     }
     assert all(check.passed and check.partition == SAMPLE_SNAPSHOT for check in checks)
 

@@ -20,7 +20,7 @@ DETECTION_BYTES = 128 << 10
 # A legacy charset is believed while at most this share of its non-ASCII characters are malformed.
 _MALFORMED = 0.02
 # Text of which more than this share could not be decoded is no text.
-_UNDECODABLE = 0.1
+_UNDECODABLE = 0.05
 
 # resiliparse's name of a WHATWG encoding -> its WHATWG name and the Python codec that decodes it most completely.
 _CODECS = {
@@ -37,6 +37,11 @@ _CODECS = {
     "utf-16-be": ("utf-16be", "utf-16-be"),
     "cp866": ("ibm866", "cp866"),
 }
+# What the detector says for text that is in practice in another encoding of the same language.
+_DETECTED = {"mac-cyrillic": "cp1251", "mac-centraleurope": "cp1250", "cp949": "euc_kr", "johab": "euc_kr"}
+# Where ISO 8859 has controls, the Windows encoding of the same languages has letters and quotation marks.
+_WINDOWS = {"iso8859-2": "cp1250", "iso8859-7": "cp1253", "iso8859-8": "cp1255", "iso8859-13": "cp1257"}
+_C1 = bytes(range(0x80, 0xA0))
 # Encodings in which one byte above 0x7F is never a whole character, so that short text can be valid UTF-8 by chance.
 _MULTIBYTE = {"gbk", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr"}
 
@@ -67,7 +72,7 @@ def decode_html(body: Buffer, http_charset: str | None = None) -> Decoded:
     declaration; a declared charset that does not fit the bytes gives way to the next source.
 
     Raises:
-        CharsetError: more than a tenth of the characters of the best reading cannot be decoded or are controls.
+        CharsetError: more than a twentieth of the characters of the best reading cannot be decoded or are controls.
     """
     start = bytes(body[:4])
     if start.startswith(codecs.BOM_UTF8):
@@ -124,6 +129,16 @@ def meta_encoding(body: Buffer) -> tuple[str, str] | None:
     return None
 
 
+def _detect(body: Buffer) -> tuple[str, str]:
+    start = bytes(body[:DETECTION_BYTES])
+    guess = (detect_encoding(start, html5_compatible=False) or "cp1252").lower()
+    guess = _DETECTED.get(guess, guess)
+    if guess in _WINDOWS and len(start.translate(None, _C1)) < len(start):
+        guess = _WINDOWS[guess]
+    mapped = map_encoding_to_html5(guess, fallback_utf8=False)
+    return _named(mapped) if mapped else ("windows-1252", "cp1252")
+
+
 def _named(mapped: str) -> tuple[str, str]:
     mapped = mapped.lower()
     if mapped in _CODECS:
@@ -177,10 +192,9 @@ def _decode_legacy(body: Buffer, http: tuple[str, str] | None) -> Decoded:
     if _non_ascii(text) - malformed >= malformed:
         # Mostly valid: UTF-8 with spoiled or foreign passages.
         return Decoded(text, "utf-8", source)
-    detected = _named(detect_encoding(bytes(body[:DETECTION_BYTES])) or "utf-8")
-    legacy = str(body, detected[1], "replace")
+    detected = _detect(body)
     if detected[0] != "utf-8":
-        text, source = legacy, "detected"
+        text, source = str(body, detected[1], "replace"), "detected"
     controls = len(text) - len(text.translate(_CONTROLS))
     if (text.count("\ufffd") + controls) > _UNDECODABLE * len(text):
         raise CharsetError(f"best guess {detected[0]}: {text.count(chr(0xFFFD))} of {len(text)} characters malformed")

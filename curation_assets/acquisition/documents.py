@@ -267,9 +267,7 @@ def split_host(url: str) -> str | None:
         return None
     authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     host = authority.rpartition("@")[2]
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower() or None
-    host = host.partition(":")[0]
+    host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if "%" in host:
         host = unquote(host)
     host = host.strip().rstrip(".")

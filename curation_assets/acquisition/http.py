@@ -113,7 +113,7 @@ def _dechunk(body: bytes) -> bytes:
         if count == 0:
             return b"".join(pieces)
         closed = body.startswith((b"\r\n", b"\n"), end)
-        if not closed and (not pieces and end <= len(body)):
+        if not closed and not pieces and end < len(body):
             return body
         pieces.append(body[start:end])
         if not closed:

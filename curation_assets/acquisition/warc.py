@@ -19,6 +19,7 @@ from fastwarc.warc import ArchiveIterator, WarcHeader, WarcRecord, WarcRecordTyp
 GZIP = b"\x1f\x8b\x08"
 HEADER_LIMIT = 64 << 10
 _CHUNK = 16 << 10
+_FORGET_BYTES = 256 << 10
 # A member that inflates past this many times the record bound is left by scanning, not by inflating to its end.
 _SKIP_FACTOR = 64
 _FOREIGN = {
@@ -152,7 +153,7 @@ class _Window:
 
     def forget(self, offset: int) -> None:
         """Give up the bytes before `offset` (in steps, so that the cost stays linear)."""
-        if offset - self.start > 1 << 20:
+        if offset - self.start > _FORGET_BYTES:
             del self.buffer[: offset - self.start]
             self.start = offset
 
@@ -194,7 +195,9 @@ class _Reader:
             else:
                 if held is not None:
                     yield Response(self.position, offset - self.position, *held)
-                self.advance(offset)
+                self.position = offset
+                if offset - window.start > _FORGET_BYTES:
+                    window.forget(offset)
             size = record.content_length
             if size > self.max_record_bytes:
                 return
@@ -238,8 +241,9 @@ class _Reader:
         if not self.gzip:
             return offset - self.position == inflated
         # The member's last four bytes state its inflated size; the next member follows at once.
-        edge = self.window.take(offset - 4, 7)
-        return edge[4:] == GZIP and int.from_bytes(edge[:4], "little") == inflated & 0xFFFFFFFF
+        window = self.window
+        at = offset - window.start
+        return window.buffer.startswith(inflated.to_bytes(8, "little")[:4] + GZIP, at - 4)
 
     # -- careful: gzip ----------------------------------------------------------------------------------------
 
@@ -257,7 +261,7 @@ class _Reader:
             yield self._lost_until_member(
                 offset,
                 offset + 1,
-                member.data,
+                member.data or self._beginning(offset),
                 "warc_truncated" if truncated else "warc_damaged",
                 "the file ends inside a gzip member" if truncated else member.problem,
             )
@@ -307,6 +311,16 @@ class _Reader:
                     at += len(chunk)
                     problem = "large" if size > bound else ""
         return _Member(b"".join(pieces), at - len(inflater.unused_data), problem, inflater)
+
+    def _beginning(self, offset: int) -> bytes:
+        """What can be inflated of a member that fails within its first chunk, for its WARC header."""
+        chunk = self.window.take(offset, 4096)
+        for size in (4096, 1024, 512, 256):
+            try:
+                return zlib.decompressobj(31).decompress(chunk, size)
+            except zlib.error:
+                continue
+        return b""
 
     def _skip_large(self, offset: int, member: _Member) -> Iterator[Damage]:
         """Leave a member that inflates past the bound, keeping only its first bytes."""
@@ -377,10 +391,10 @@ class _Reader:
         size = head.content_length
         end = None
         if size is not None and size <= self.max_record_bytes:
-            following = window.take(start + size, 9)
-            if following == b"\r\n\r\nWARC/" or following.strip() == b"":
+            following = window.take(start + size, 4)
+            if following == b"\r\n\r\n" or following.strip() == b"":
                 whole = len(window.take(start, size)) == size
-                end = start + size + (4 if following.startswith(b"\r\n\r\n") else len(following))
+                end = start + size + len(following)
                 if not whole:
                     if self._next_plain(start, self.max_record_bytes) == window.end and window.exhausted:
                         length = window.end - offset

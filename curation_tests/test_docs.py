@@ -1,0 +1,31 @@
+"""What the documents say is what the code does."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from curation_assets.line import Line
+from curation_assets.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_column_reference_is_current() -> None:
+    """Write it again with `python docs/write_columns.py > docs/columns.md`."""
+    written = runpy.run_path(str(ROOT / "docs" / "write_columns.py"))["write"](Line(Settings()))
+    assert (ROOT / "docs" / "columns.md").read_text() == written
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_setting_is_documented() -> None:
+    listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
+    assert listed == set(Settings.model_fields)
