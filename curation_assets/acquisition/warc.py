@@ -285,8 +285,9 @@ class _Reader:
                 raise WarcError("several records share the first gzip member: compress each record by itself")
             yield head.damage(offset, end - offset, "warc_damaged", "several records share one gzip member")
         elif head.is_response:
-            block = data[head.block : after] if data[after:] == b"\r\n\r\n" else data[head.block :]
-            yield head.response(offset, end - offset, block.removesuffix(b"\r\n\r\n"))
+            honest = data[after:] == b"\r\n\r\n"
+            block = data[head.block : after] if honest else data[head.block :].removesuffix(b"\r\n\r\n")
+            yield head.response(offset, end - offset, block)
 
     def _inflate(self, offset: int) -> _Member:
         """One gzip member's content, or what came out before it failed."""
@@ -404,6 +405,7 @@ class _Reader:
                         self.advance(window.end)
                         return
                     end = None
+        honest = end is not None
         if end is None:
             # The stated length lies: the record ends where the next header begins.
             end = self._next_plain(start, self.max_record_bytes)
@@ -414,7 +416,7 @@ class _Reader:
                 yield head.damage(offset, end - offset, "record_too_large", detail)
             else:
                 block = window.take(start, size)
-                yield head.response(offset, end - offset, block.removesuffix(b"\r\n\r\n"))
+                yield head.response(offset, end - offset, block if honest else block.removesuffix(b"\r\n\r\n"))
         self.advance(end)
 
     def _next_plain(self, at: int, keep: int) -> int:

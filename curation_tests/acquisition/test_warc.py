@@ -4,7 +4,7 @@ import io
 import itertools
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,10 @@ NOISE = random.Random(5).randbytes(200_000)
 
 def read(data: bytes, limit: int = 1 << 20) -> list[Response | Damage]:
     return list(read_responses(io.BytesIO(data), limit))
+
+
+def responses(data: bytes) -> list[Response]:
+    return [item for item in read(data) if isinstance(item, Response)]
 
 
 def slow_reader(data: bytes) -> Iterator[tuple[int, int, bytes, bytes]]:
@@ -365,3 +369,12 @@ def test_the_hostile_snapshot(number: int, responses: int, verdicts: list[str]) 
         items = list(read_responses(stream))
     assert len(ids(items)) == responses
     assert [item.verdict for item in items if isinstance(item, Damage)] == verdicts
+
+
+@pytest.mark.parametrize("pack", [member, bytes], ids=["gzip", "plain"])
+def test_a_block_that_ends_like_a_record_keeps_its_end_also_where_the_file_ends(pack: Callable[[bytes], bytes]) -> None:
+    """A chunked body ends in two line breaks, as a record does; the last record is read by the careful path."""
+    block = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    data = pack(record(1, block)) + pack(record(2, block))
+    assert [bytes(found.block) for found in responses(data)] == [block, block]
+    assert [bytes(found.block) for found in responses(pack(record(1, block)))] == [block]
