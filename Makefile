@@ -34,7 +34,7 @@ test: $(VENV)/.ready  ## run the whole test suite
 
 dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
 	@mkdir -p $(CURATION_STATE)
-	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	@PYTHONWARNINGS='ignore:Function `dev_command` is superseded' $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 bench: $(VENV)/.ready  ## run the benchmarks: our rates beside a named peer's
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -24,7 +24,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from curation_assets.acquisition.documents import Extraction, read_documents
 from curation_assets.acquisition.warc import read_responses
 
-PAGES = 1200
+PAGES = 800
 REPEATS = 3
 
 

@@ -112,15 +112,15 @@ def test_data_that_breaks_a_check_stops_before_anything_downstream(
     sample: Path, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The failed check is recorded for its partition; nothing is materialised, published or run after it."""
-    real_query = station_module.query
+    real_execute = station_module.execute
 
-    def query_that_loses_rows(name, views, parameters=None, **options):
-        result = real_query(name, views, parameters, **options)
+    def execute_and_fail(con, name, parameters=None):
+        result = real_execute(con, name, parameters)
         if name == "checks/verdicts_are_conserved":
             result = result.set_column(0, "passed", [[False]])
         return result
 
-    monkeypatch.setattr(station_module, "query", query_that_loses_rows)
+    monkeypatch.setattr(station_module, "execute", execute_and_fail)
     settings = Settings(
         source=str(sample), lake=tmp_path, recipe_set={"extraction.extractor": "resiliparse"}, workers=2, warcs=1
     )

@@ -88,13 +88,13 @@ class Extraction(BaseModel):
     extractor: Extractor = "resiliparse"
     favour_precision: bool = True
     """Trafilatura's `favor_precision`, as FineWeb sets it; resiliparse has no such choice."""
-    cpu_seconds: float = Field(10.0, gt=0)
-    memory_bytes: int = Field(1 << 30, ge=1 << 24)
+    cpu_seconds: float = Field(default=10.0, gt=0)
+    memory_bytes: int = Field(default=1 << 30, ge=1 << 24)
     """Address space beyond that of the idle extractor."""
-    wall_seconds: float = Field(300.0, gt=0)
+    wall_seconds: float = Field(default=300.0, gt=0)
     """For pages that wait instead of working; generous, since a busy machine must not decide."""
-    max_record_bytes: int = Field(64 << 20, ge=1 << 16)
-    max_html_bytes: int = Field(16 << 20, ge=1 << 10, lt=1 << 31)
+    max_record_bytes: int = Field(default=64 << 20, ge=1 << 16)
+    max_html_bytes: int = Field(default=16 << 20, ge=1 << 10, lt=1 << 31)
 
 
 def read_documents(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import os
 import pickle
@@ -379,7 +380,7 @@ class _Child:
 
 def serve(requests: int, results: int, shared: int, parent: int) -> None:
     """The child's side: answer the requests on one pipe on the other until the parent closes it. Never returns."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # the parent ended before the signal was asked for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
@@ -397,6 +398,7 @@ def serve(requests: int, results: int, shared: int, parent: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        gc.freeze()  # what is loaded stays; the collector need not look at it again
         _write_frame(results, _READY, b"", b"")
         while True:
             head, body = _read_frame(source, memory)

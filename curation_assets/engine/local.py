@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 THREAD_LIMITS = ("POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """A worker is one core: these keep native thread pools from multiplying it."""
 
+PRELOADED = ["curation_assets.line"]
+"""Imported once by the fork server, so that every worker starts with all stations and their libraries in place."""
+
 
 class WorkerDied(Exception):
     """A worker process was killed (out of memory, or a fault in native code)."""
@@ -98,7 +101,7 @@ class LocalEngine:
             for name in THREAD_LIMITS:
                 os.environ.setdefault(name, "1")
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["curation_assets.engine.preload"])
+            context.set_forkserver_preload(PRELOADED)
             self._pool = ProcessPoolExecutor(
                 self.workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
             )

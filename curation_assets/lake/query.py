@@ -67,8 +67,13 @@ def query(
     *,
     threads: int | None = None,
 ) -> pa.Table:
-    """Run `sql/<name>.sql` and return its rows. Only the parameters that the statement names are passed."""
+    """Run `sql/<name>.sql` over some views and return its rows."""
+    with connection(views, threads) as con:
+        return execute(con, name, parameters)
+
+
+def execute(con: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+    """Run `sql/<name>.sql` on a connection. Only the parameters that the statement names are passed."""
     text = statement(name)
     used = {key: value for key, value in (parameters or {}).items() if re.search(rf"\${key}\b", text)}
-    with connection(views, threads) as con:
-        return con.sql(text, params=used).to_arrow_table()
+    return con.sql(text, params=used).to_arrow_table()

@@ -29,7 +29,7 @@ from curation_assets.lake.lake import (
     fingerprint,
 )
 from curation_assets.lake.parts import PartWriter, describe
-from curation_assets.lake.query import Source, query, source
+from curation_assets.lake.query import Source, connection, execute, source
 
 Inputs = Mapping[str, Path]
 """For a part: the file of each input with the part's name; for shared inputs, the partition's folder."""
@@ -287,9 +287,10 @@ def _judge(staged: Staged) -> list[CheckResult]:
         {"name": pa.array(list(stats), pa.string()), "value": pa.array(list(stats.values()), pa.int64())}
     )
     results = []
-    for check in staged.station.checks:
-        (row,) = query(check.sql, views, check.parameters).to_pylist()
-        results.append(CheckResult(check, bool(row.pop("passed")), row))
+    with connection(views) as con:
+        for check in staged.station.checks:
+            (row,) = execute(con, check.sql, check.parameters).to_pylist()
+            results.append(CheckResult(check, bool(row.pop("passed")), row))
     return results
 
 

@@ -258,7 +258,7 @@ def test_what_the_hostile_snapshot_must_contain() -> None:
     for number in (0, 1):
         (path,) = CRAWL.glob(f"crawl-data/CC-MAIN-2025-13/segments/*/warc/*-0000{number}.warc.gz")
         with path.open("rb") as stream:
-            for batch in read_documents(stream, number, path.name, Extraction(cpu_seconds=1.5)):
+            for batch in read_documents(stream, number, path.name, Extraction(cpu_seconds=3)):
                 rows |= {row["record_id"]: row for row in batch.to_pylist()}
     assert len(rows) == 184 + 183
     assert expected.keys() <= rows.keys()
