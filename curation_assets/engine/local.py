@@ -17,8 +17,7 @@ Result = TypeVar("Result")
 THREAD_LIMITS = ("POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """A worker is one core: these keep native thread pools from multiplying it."""
 
-PRELOADED = ["curation_assets.line"]
-"""Imported once by the fork server, so that every worker starts with all stations and their libraries in place."""
+PRELOADED = ["curation_assets.preload"]
 
 
 class WorkerDied(Exception):

@@ -53,7 +53,9 @@ def corpus(recipe: Recipe, documents: Key) -> PartStation:
             "text": "as extracted, after line edits and masks",
             "cluster_size": "near-duplicates it stands for",
         },
-        conservation=(Check("corpus_is_what_was_kept", "Exactly the documents with the verdict `kept`, each with text."),),
+        conservation=(
+            Check("corpus_is_what_was_kept", "Exactly the documents with the verdict `kept`, each with text."),
+        ),
     )
 
 
