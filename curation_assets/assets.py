@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.lake import Stats
-from curation_assets.lake.station import Progress, Staged, Station, stage
+from curation_assets.lake.station import Progress, Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
@@ -110,19 +110,19 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
     def materialise(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
         resources = context.resources
         progress = resources.reporter.progress(station, context.log.info)
-        staged = stage(station, line.lake, context.partition_key, resources.engine, progress)
-        for result in staged.results:
-            yield dg.AssetCheckResult(
-                check_name=result.check.name, passed=result.passed, metadata=result.evidence, asset_key=key
-            )
-        if staged.failed:
-            names = ", ".join(result.check.name for result in staged.failed)
-            raise dg.Failure(f"{staged.partition.name} was not published: {names} failed", allow_retries=False)
-        staged.publish()
+        with staging(station, line.lake, context.partition_key, resources.engine, progress) as staged:
+            for result in staged.results:
+                yield dg.AssetCheckResult(
+                    check_name=result.check.name, passed=result.passed, metadata=result.evidence, asset_key=key
+                )
+            if staged.failed:
+                names = ", ".join(result.check.name for result in staged.failed)
+                raise dg.Failure(f"{staged.partition.name} was not published: {names} failed", allow_retries=False)
+            staged.publish()
         resources.reporter.published(staged)
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=run_metadata(staged),
+            metadata={**run_metadata(staged), **column_lineage(station, line)},
             data_version=dg.DataVersion(staged.manifest.digest),
         )
 
@@ -143,6 +143,21 @@ def definition_metadata(station: Station, line: Line) -> dict[str, Any]:
         for field in station.schema
     ]
     return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def column_lineage(station: Station, line: Line) -> dict[str, Any]:
+    """Where each column came from: what the station says, or the columns of its inputs that have the same name."""
+    upstream = {name: next(s for s in line.stations if s.key == key) for name, key in station.inputs.items()}
+    deps = {
+        column: [
+            dg.TableColumnDep(dg.AssetKey(upstream[name].key), origin)
+            for name, origin in station.origins.get(column, tuple((name, column) for name in upstream))
+            if (schema := upstream[name].schema) is not None and origin in schema.names
+        ]
+        for column in (station.schema.names if station.schema is not None else [])
+    }
+    deps = {column: found for column, found in deps.items() if found}
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}
 
 
 def run_metadata(staged: Staged) -> dict[str, Any]:
@@ -168,8 +183,11 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
         lines = [f"| {name} | {count:,} |" for name, count in sorted(dropped.items(), key=lambda item: -item[1])]
         metadata["dropped"] = sum(dropped.values())
         metadata["dropped_by"] = dg.MetadataValue.md("\n".join(["| reason | rows |", "|---|---|", *lines]))
-    others = {n: c for n, c in stats.items() if n not in ("rows_in", "rows_out") and not n.startswith("dropped.")}
-    metadata.update(others)
+    for name, count in stats.items():
+        if name.endswith("_ppm"):
+            metadata[name.removesuffix("_ppm")] = count / 1e6
+        elif not name.startswith("dropped."):
+            metadata[name] = count
     sample = sample_rows(staged)
     if sample:
         metadata["sample"] = dg.MetadataValue.table(

@@ -105,6 +105,15 @@ def test_metadata_tells_what_happened_to_the_data(
     metadata = event.asset_materialization.metadata
     assert metadata["rows_in"].value == metadata["rows_out"].value + metadata["dropped"].value
     assert "| gopher_short_doc |" in str(metadata["dropped_by"].value)
+    corpus = instance.get_latest_materialization_event(dg.AssetKey(["fineweb", "corpus"]))
+    assert corpus is not None
+    assert corpus.asset_materialization is not None
+    lineage = corpus.asset_materialization.metadata["dagster/column_lineage"].value.deps_by_column
+    assert [(dep.asset_key.path[-1], dep.column_name) for dep in lineage["text"]] == [
+        ("documents", "text"),
+        ("signals", "line_edits"),
+        ("pii_spans", "masks"),
+    ]
     assert {"bytes", "seconds", "files", "sample", "dagster/partition_row_count", "dagster/uri"} <= set(metadata)
 
 

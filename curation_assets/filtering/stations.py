@@ -121,6 +121,9 @@ def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartSta
             "url_subwords": "distinct words found inside the URL without its separators",
             "url_match": "what matched first",
         },
+        origins=dict.fromkeys(
+            URL_ANNOTATIONS.names, (("documents", "url"), ("documents", "host"), ("documents", "registered_domain"))
+        ),
         conservation=(ALIGNED,),
     )
 
@@ -152,6 +155,7 @@ def languages(documents: Key, language: Language) -> PartStation:
             "language": "ISO 639 code; null where nothing is recognised",
             "language_score": "probability of the label, 0 to 1",
         },
+        origins=dict.fromkeys(LANGUAGE_ANNOTATIONS.names, (("documents", "text"),)),
         conservation=(ALIGNED,),
     )
 
@@ -177,6 +181,7 @@ def signals(documents: Key) -> PartStation:
         schema=pa.schema([DOC, *SIGNALS]),
         step=measure_signals,
         columns=SIGNAL_COLUMNS,
+        origins=dict.fromkeys(SIGNALS.names, (("documents", "text"),)),
         conservation=(ALIGNED,),
     )
 
@@ -262,6 +267,7 @@ def pii_spans(recipe: Recipe, documents: Key) -> PartStation:
         schema=pa.schema([DOC, ("masks", PII_SPANS)]),
         step=find_spans,
         columns={"masks": "start, end (bytes of the cleaned text), kind and replacement of each span"},
+        origins={"masks": (("documents", "text"), ("signals", "line_edits"))},
         conservation=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
     )
 

@@ -1,14 +1,15 @@
 """A station: what it reads, the function it applies, what must be true of the result, and how it is committed.
 
-`stage` makes the files of one partition in its staging folder, redoing only parts whose fingerprint changed, and
+`staging` makes the files of one partition in its staging folder, redoing only parts whose fingerprint changed, and
 judges the checks on them. `Staged.publish` commits. Between the two, a failed check keeps bad data from being
-seen by anything downstream.
+seen by anything downstream. A second run of the same partition waits until the first has left `staging`.
 """
 
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version as library_version
@@ -123,6 +124,8 @@ class Station:
     """Of the table; None for a station that writes none."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """What each column of the table means."""
+    origins: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """For a column that is made from columns of other names: (input, column) of each."""
     conservation: tuple[Check, ...] = ()
     """What must hold between the inputs and the result."""
 
@@ -224,55 +227,61 @@ class Staged:
             return
         if self.failed:
             raise CheckFailed(self.partition.name, self.failed)
-        with self.partition.lock():
-            self.partition.commit(self.manifest)
+        self.partition.commit(self.manifest)
 
 
-def stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress: Progress | None = None) -> Staged:
-    """Make what is missing of one partition, and judge it. Raises `LakeError` when an input is not committed."""
-    started = time.perf_counter()
+@contextmanager
+def staging(
+    station: Station, lake: Lake, snapshot: str, engine: Engine, progress: Progress | None = None
+) -> Iterator[Staged]:
+    """Make what is missing of one partition, and hold its lock until the context is left.
+
+    Raises `LakeError` when an input is not committed.
+    """
     partition = lake.partition(station.key, snapshot)
     with partition.lock():
-        committed = partition.committed()
-        inputs = {name: lake.partition(key, snapshot) for name, key in station.inputs.items()}
-        partition.staging.mkdir(parents=True, exist_ok=True)
-        match station:
-            case PartStation():
-                shared = {name: lake.partition(key, snapshot) for name, key in station.shared.items()}
-                jobs = station.jobs(inputs, shared, partition.staging)
-                whole = fingerprint([*station.identity(), [job.fingerprint for job in jobs]])
-                if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
-                    return _up_to_date(station, partition, inputs, committed)
-                files, done = _make_parts(jobs, partition, committed, engine, progress)
-                stats = _added(file.stats for file in files)
-            case SnapshotStation():
-                digests = {name: part.manifest().digest for name, part in inputs.items()}
-                whole = fingerprint([*station.identity(), digests])
-                if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
-                    return _up_to_date(station, partition, inputs, committed)
-                shutil.rmtree(partition.staging)
-                partition.staging.mkdir()
-                stats = station.step(SnapshotJob(snapshot, inputs, partition.staging, station.params, engine))
-                files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
-                done = len(files)
-            case _:
-                raise TypeError(f"not a station: {station!r}")
-        manifest = Manifest(
-            station=station.name,
-            snapshot=snapshot,
-            fingerprint=whole,
-            files=files,
-            stats=dict(sorted(stats.items())),
-        )
-        seconds = time.perf_counter() - started
-        return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds)
+        yield _stage(station, lake, snapshot, engine, progress)
 
 
 def run(station: Station, lake: Lake, snapshot: str, engine: Engine, progress: Progress | None = None) -> Staged:
     """Stage and publish; raises `CheckFailed` when the data broke a check."""
-    staged = stage(station, lake, snapshot, engine, progress)
-    staged.publish()
+    with staging(station, lake, snapshot, engine, progress) as staged:
+        staged.publish()
     return staged
+
+
+def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress: Progress | None) -> Staged:
+    started = time.perf_counter()
+    partition = lake.partition(station.key, snapshot)
+    committed = partition.committed()
+    inputs = {name: lake.partition(key, snapshot) for name, key in station.inputs.items()}
+    partition.staging.mkdir(parents=True, exist_ok=True)
+    match station:
+        case PartStation():
+            shared = {name: lake.partition(key, snapshot) for name, key in station.shared.items()}
+            jobs = station.jobs(inputs, shared, partition.staging)
+            whole = fingerprint([*station.identity(), [job.fingerprint for job in jobs]])
+            if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
+                return _up_to_date(station, partition, inputs, committed)
+            files, done = _make_parts(jobs, partition, committed, engine, progress)
+            stats = _added(file.stats for file in files)
+        case SnapshotStation():
+            digests = {name: part.manifest().digest for name, part in inputs.items()}
+            whole = fingerprint([*station.identity(), digests])
+            if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
+                return _up_to_date(station, partition, inputs, committed)
+            shutil.rmtree(partition.staging)
+            partition.staging.mkdir()
+            stats = station.step(SnapshotJob(snapshot, inputs, partition.staging, station.params, engine))
+            files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
+            done = len(files)
+        case _:
+            raise TypeError(f"not a station: {station!r}")
+    manifest = Manifest(
+        station=station.name, snapshot=snapshot, fingerprint=whole, files=files, stats=dict(sorted(stats.items()))
+    )
+    seconds = time.perf_counter() - started
+    return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds)
 
 
 def _judge(staged: Staged) -> list[CheckResult]:

@@ -53,6 +53,7 @@ def corpus(recipe: Recipe, documents: Key) -> PartStation:
             "text": "as extracted, after line edits and masks",
             "cluster_size": "near-duplicates it stands for",
         },
+        origins={"text": (("documents", "text"), ("signals", "line_edits"), ("pii_spans", "masks"))},
         conservation=(
             Check("corpus_is_what_was_kept", "Exactly the documents with the verdict `kept`, each with text."),
         ),

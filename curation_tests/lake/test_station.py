@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,7 @@ from curation_assets.lake.station import (
     SnapshotJob,
     SnapshotStation,
     run,
-    stage,
+    staging,
 )
 
 SNAPSHOT = "CC-MAIN-2000-01"
@@ -186,9 +187,8 @@ def test_a_kill_at_any_moment_of_a_commit_gives_the_same_bytes_when_run_again(
 
             return call
 
-        staged = stage(products(3), lake, SNAPSHOT, Inline())
-        assert not staged.failed
-        with monkeypatch.context() as patch:
+        with staging(products(3), lake, SNAPSHOT, Inline()) as staged, monkeypatch.context() as patch:
+            assert not staged.failed
             patch.setattr(Path, "replace", dying(Path.replace))
             patch.setattr(Path, "unlink", dying(Path.unlink))
             try:
@@ -206,9 +206,9 @@ def test_a_kill_at_any_moment_of_a_commit_gives_the_same_bytes_when_run_again(
 
 def test_a_half_written_part_is_made_again(lake: Lake) -> None:
     run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
-    staged = stage(products(), lake, SNAPSHOT, Inline())
-    damaged = staged.partition.staging / part_name(0)
-    damaged.write_bytes(damaged.read_bytes()[:-7])
+    with staging(products(), lake, SNAPSHOT, Inline()) as staged:
+        damaged = staged.partition.staging / part_name(0)
+        damaged.write_bytes(damaged.read_bytes()[:-7])
     engine = Inline()
     run(products(), lake, SNAPSHOT, engine)
     assert [item.target.name for item in engine.items] == [part_name(0)]
@@ -288,3 +288,21 @@ def test_an_empty_part_is_a_file_with_the_schema(tmp_path: Path) -> None:
 
 def test_module_has_no_dagster() -> None:
     assert "dagster" not in vars(station_module)
+
+
+def test_a_second_run_of_a_partition_waits_for_the_first(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    order = []
+
+    def second() -> None:
+        run(products(), lake, SNAPSHOT, Inline())
+        order.append("second")
+
+    with staging(products(), lake, SNAPSHOT, Inline()) as staged:
+        other = Thread(target=second)
+        other.start()
+        other.join(0.3)
+        staged.publish()
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
