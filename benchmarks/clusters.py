@@ -6,7 +6,6 @@ process of its own, for its peak memory above what the process held before. Time
 imports and compilation.
 """
 
-import json
 import multiprocessing
 import resource
 import tempfile
@@ -20,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from measure import report
 
 from curation_assets.deduplication.clusters import cluster
 
@@ -103,7 +103,7 @@ def main() -> None:
         print(f"{name:14} {rate:10,.0f} documents/s, {memory:5,.0f} MB, {len(dropped):,} dropped")
     assert results[0][2] == results[1][2]
     print(f"{'ratio':14} {rates[0] / rates[1]:10.1f}")
-    print(json.dumps({"name": "clusters", "ours": rates[0], "peer": rates[1], "ratio": rates[0] / rates[1]}))
+    report("clusters", *rates)
 
 
 if __name__ == "__main__":

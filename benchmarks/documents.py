@@ -11,7 +11,6 @@ Without a file, a WARC of invented pages is made in memory. Two ratios:
 
 import gzip
 import io
-import json
 import resource
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from fastwarc.warc import ArchiveIterator, WarcRecordType
+from measure import report
 from resiliparse.extract.html2text import extract_plain_text
 
 from curation_assets.acquisition.documents import Extraction, read_documents
@@ -118,7 +118,7 @@ def main() -> None:
     print(f"documents: ours {ours:.0f} pages/s, bare fastwarc and resiliparse {peer:.0f} pages/s, one core")
     print(f"           {best[our_documents] / best[bare_documents]:.2f} times its CPU time")
     print(f"           {best[our_documents] / best[bare_extract]:.2f} times the CPU time of extraction alone")
-    print(json.dumps({"name": "documents", "ours": round(ours), "peer": round(peer), "ratio": round(ours / peer, 3)}))
+    report("documents", ours, peer, reading=read_ratio)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ characters and the full text get the same label. Times are CPU seconds: the rati
 a busy machine would decide it.
 """
 
-import json
 import sys
 import time
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import fasttext
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from measure import fastest, given_texts, report
 
 from curation_assets.filtering.language import MODEL, identify_language
 
@@ -34,9 +33,9 @@ SENTENCES = [
 
 def texts() -> pa.LargeStringArray:
     """The texts to measure on."""
-    if len(sys.argv) > 1:
-        column = pq.read_table(sys.argv[1], columns=["text"])["text"]
-        return column.cast(pa.large_string()).combine_chunks().drop_null()
+    given = given_texts()
+    if given is not None:
+        return given
     random = np.random.default_rng(1)
     vocabularies = [np.array(sentence.split()) for sentence in SENTENCES]
     made = []
@@ -57,14 +56,11 @@ def main() -> None:
     model = fasttext.load_model(str(MODEL))
     lines = [text[:CHARACTERS].replace("\n", " ").replace("\0", "") for text in array.to_pylist()]
     table, labels = identify_language(array, CHARACTERS), bare_fasttext(model, lines)
+    # In turns, so that a busy machine treats both alike.
     ours_s, peer_s = [], []
     for _ in range(4):
-        began = time.process_time()
-        table = identify_language(array, CHARACTERS)
-        ours_s.append(time.process_time() - began)
-        began = time.process_time()
-        labels = bare_fasttext(model, lines)
-        peer_s.append(time.process_time() - began)
+        ours_s.append(fastest(lambda: identify_language(array, CHARACTERS), 1, time.process_time))
+        peer_s.append(fastest(lambda: bare_fasttext(model, lines), 1, time.process_time))
     ours, peer = len(array) / min(ours_s), len(array) / min(peer_s)
 
     found = table["language"].to_pylist()
@@ -78,7 +74,7 @@ def main() -> None:
     same = sum(found[row] == whole[row] for row in named)
     print(f"label of the full text ({rate:,.0f} per CPU second): {same:,} of {len(named):,} = {same / len(named):.4f}")
     print(f"curation_assets {ours:,.0f} texts per CPU second; bare fasttext predict {peer:,.0f}")
-    print(json.dumps({"name": "language", "ours": ours, "peer": peer, "ratio": ours / peer}))
+    report("language", ours, peer)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Best-fit packing: our kernel against best fit over a sorted Python list, and its cuts against concatenation's."""
 
 import bisect
-import json
 import time
 
 import numpy as np
+from measure import report
 
 from curation_assets.packing.sequences import count_sequences, cuts, fill, pack
 
@@ -46,16 +46,7 @@ def main() -> None:
             f"{name:8}: fill {fill(table, LENGTH):.5f}, {found.cut_documents / len(doc):6.2%} of documents cut, "
             f"{found.avoidable / len(doc):6.2%} needlessly"
         )
-    print(
-        json.dumps(
-            {
-                "name": "packing_documents_per_s",
-                "ours": round(ours),
-                "peer": round(peer),
-                "ratio": round(ours / peer, 1),
-            }
-        )
-    )
+    report("packing_documents_per_s", ours, peer)
 
 
 if __name__ == "__main__":

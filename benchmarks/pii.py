@@ -5,14 +5,12 @@ they are invented: words, numbers, versions, and an address in every fifth text.
 """
 
 import ipaddress
-import json
 import re
-import sys
 import time
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from measure import fastest, given_texts, report
 
 from curation_assets.filtering.pii import find_pii
 
@@ -28,9 +26,9 @@ IP = re.compile(rf"(?:{OCTET}\.){{3}}{OCTET}")
 
 def texts() -> pa.LargeStringArray:
     """The texts to measure on."""
-    if len(sys.argv) > 1:
-        column = pq.read_table(sys.argv[1], columns=["text"])["text"]
-        return column.cast(pa.large_string()).combine_chunks().drop_null()
+    given = given_texts()
+    if given is not None:
+        return given
     random = np.random.default_rng(1)
     vocabulary = TEXT.split()
     made = []
@@ -63,18 +61,13 @@ def main() -> None:
     began = time.perf_counter()
     spans = find_pii(array, True, True)
     print(f"first call, compilation or cache included: {time.perf_counter() - began:.2f} s")
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        spans = find_pii(array, True, True)
-        seconds.append(time.perf_counter() - began)
-    ours = size / min(seconds)
+    ours = size / fastest(lambda: find_pii(array, True, True))
     began = time.perf_counter()
     published = regular_expressions(rows)
     peer = size / (time.perf_counter() - began)
     print(f"{len(rows):,} texts, {size:.1f} MB: {len(spans.flatten()):,} spans; published patterns {published:,}")
     print(f"curation_assets {ours:,.0f} MB/s; Python re {peer:,.1f} MB/s")
-    print(json.dumps({"name": "pii", "ours": ours, "peer": peer, "ratio": ours / peer}))
+    report("pii", ours, peer)
 
 
 if __name__ == "__main__":

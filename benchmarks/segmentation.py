@@ -10,7 +10,6 @@ folder:
 """
 
 import importlib.util
-import json
 import operator
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from measure import report
 
 from curation_assets.acquisition.documents import Extraction, read_documents
 from curation_assets.filtering.language import identify_language
@@ -117,7 +117,7 @@ def main() -> None:
             print(" | ".join(f"{number} ({number / len(pages):.2%})" for number in differ), "|")
     means = (f"{name} {sum(row['words'] for row in rows) / len(pages):,.1f}" for name, rows in signals.items())
     print(f"\nAll other gates decide alike on every page. Words a page: {', '.join(means)}.")
-    print(json.dumps({"name": "segmentation", "ours": rate, "peer": peer_rate, "ratio": rate / peer_rate}))
+    report("segmentation", rate, peer_rate)
 
 
 if __name__ == "__main__":

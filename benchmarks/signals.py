@@ -6,49 +6,24 @@ No input needed. The peer is datatrove where it is installed (with spaCy), else 
 compare with.
 """
 
-import json
-import time
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
+from measure import fastest, report
 
 from curation_assets.filtering.signals import annotate_signals
 
 TEXTS = 4000
 PEER_TEXTS = 100
-COMMON = [
-    "the",
-    "of",
-    "and",
-    "to",
-    "in",
-    "a",
-    "is",
-    "that",
-    "it",
-    "was",
-    "for",
-    "on",
-    "are",
-    "with",
-    "as",
-    "be",
-    "this",
-    "have",
-    "from",
-    "at",
-    "by",
-    "not",
-    "or",
-]
+COMMON = "the of and to in a is that it was for on are with as be this have from at by not or"
 
 
 def invented_pages(count: int) -> list[str]:
     """Pages of sentences of words whose frequencies fall as those of English do."""
     random = np.random.default_rng(1)
     syllables = ["ta", "ri", "men", "sol", "ke", "dor", "vi", "lan", "pe", "stu", "gra", "no", "bel", "ham", "ing"]
-    vocabulary = COMMON + ["".join(random.choice(syllables, random.integers(1, 5))) for _ in range(20_000)]
+    vocabulary = COMMON.split() + ["".join(random.choice(syllables, random.integers(1, 5))) for _ in range(20_000)]
     weights = 1 / (np.arange(len(vocabulary)) + 2.7)
     weights /= weights.sum()
     pages = []
@@ -97,21 +72,13 @@ def main() -> None:
     pages = invented_pages(TEXTS)
     texts = pa.array(pages, pa.large_string())
     annotate_signals(texts[:1])
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        annotate_signals(texts)
-        seconds.append(time.perf_counter() - began)
-    ours = TEXTS / min(seconds)
+    ours = TEXTS / fastest(lambda: annotate_signals(texts))
     name, function = peer()
     function(pages[0])
-    began = time.perf_counter()
-    for page in pages[:PEER_TEXTS]:
-        function(page)
-    theirs = PEER_TEXTS / (time.perf_counter() - began)
+    theirs = PEER_TEXTS / fastest(lambda: [function(page) for page in pages[:PEER_TEXTS]], 1)
     size = sum(len(page) for page in pages) / TEXTS
     print(f"signals: {ours:,.0f} pages of {size:,.0f} characters a second; {name}: {theirs:,.1f}")
-    print(json.dumps({"name": "signals", "ours": ours, "peer": theirs, "ratio": ours / theirs}))
+    report("signals", ours, theirs)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 The text is invented: pseudo-words with Zipf's frequencies, so that pre-token caches work as they do on prose.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import tokenizers
+from measure import report
 
 from curation_assets.packing.tokenizer import Tokenizer, train_tokenizer
 from curation_assets.packing.tokens import tokenize
@@ -62,17 +62,7 @@ def main() -> None:
     all_cores, peer_all_cores = size / seconds, few_size / peer_seconds
     print(f"all {os.cpu_count()} cores                      : {all_cores:7.1f} MB/s")
     print(f"  tokenizers' encode_batch_fast  : {peer_all_cores:7.1f} MB/s, ratio {all_cores / peer_all_cores:.1f}")
-    ratio = one_thread / peer_one_thread
-    print(
-        json.dumps(
-            {
-                "name": "tokenize_mb_per_s",
-                "ours": round(one_thread, 1),
-                "peer": round(peer_one_thread, 1),
-                "ratio": round(ratio, 1),
-            }
-        )
-    )
+    report("tokenize_mb_per_s", one_thread, peer_one_thread)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Invented URLs, 640,000 listed domains (about the public part of the UT1 lists), the shipped words. No input needed.
 """
 
-import json
 import re
 import tempfile
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from measure import fastest, report
 
 from curation_assets.filtering.urls import UrlRules, annotate_urls
 
@@ -53,19 +53,14 @@ def main() -> None:
         print(f"load {DOMAINS:,} domains: {time.perf_counter() - began:.2f} s, {rules.domains.keys.nbytes:,} bytes")
 
     table = annotate_urls(columns[0], columns[1], columns[2], rules)
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        table = annotate_urls(columns[0], columns[1], columns[2], rules)
-        seconds.append(time.perf_counter() - began)
-    ours = URLS / min(seconds)
+    ours = URLS / fastest(lambda: annotate_urls(columns[0], columns[1], columns[2], rules))
     began = time.perf_counter()
     expected = python_filter(rows[:PEER_URLS], set(domains), rules)
     peer = PEER_URLS / (time.perf_counter() - began)
     counts = ["url_domain_listed", "url_hard_words", "url_soft_words", "url_subwords"]
     assert [tuple(row.values()) for row in table.select(counts)[:PEER_URLS].to_pylist()] == expected
     print(f"curation_assets {ours:,.0f} URLs/s; Python sets and regular expressions {peer:,.0f} URLs/s")
-    print(json.dumps({"name": "urls", "ours": ours, "peer": peer, "ratio": ours / peer}))
+    report("urls", ours, peer)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from curation_assets.acquisition.archive_layout import (
     file_path,
     range_end,
     sample_files,
+    too_short,
 )
 from curation_assets.acquisition.archive_s3 import S3Archive
 from curation_assets.acquisition.archive_transfer import Manners
@@ -108,10 +109,7 @@ class LocalArchive(Catalogue):
         end = range_end(offset, length)
         size = self.size(path)
         if end > size:
-            raise BrokenTransferError(
-                f"{self.place(path)} has {size} bytes; bytes up to {end} were asked for. "
-                "Is it another version of the file?"
-            )
+            raise too_short(self.place(path), size, end)
         with self.open(path) as file:
             file.seek(offset)
             return file.read(length)

@@ -43,14 +43,16 @@ from curation_assets.acquisition.archive_transfer import (
     Manners,
     ResumingReader,
     exactly,
+    match_range,
+    range_header,
     stream,
 )
 
 PUBLIC_HOST = "data.commoncrawl.org"
+"""Common Crawl's public front."""
+
 PUBLIC_COLLECTIONS = "https://index.commoncrawl.org/collinfo.json"
 """Common Crawl keeps its list of crawls with the index, not in the bucket."""
-
-CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
@@ -165,15 +167,13 @@ def read_url(
 
 def _opener(url: str, manners: Manners, authorization: str | None) -> Connect:
     def connect(start: int, stop: int | None, patience: Retry) -> Answer:
-        headers = {"Accept-Encoding": "identity"}
-        if start or stop is not None:
-            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        headers = {"Accept-Encoding": "identity", **range_header(start, stop)}
         response = _request("GET", url, headers, manners, authorization, patience)
         try:
             size = response.length_remaining
             if response.status == 206:
-                found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-                if found is None or found[1] is None or int(found[1]) != start:
+                found = match_range(response.headers.get("Content-Range", ""), start)
+                if found is None:
                     raise BrokenTransferError(f"{url} was asked for byte {start} on and sent another range")
                 size = int(found[2]) if found[2] != "*" else None
             elif start:

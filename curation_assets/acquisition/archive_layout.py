@@ -22,6 +22,8 @@ SNAPSHOT = re.compile(r"CC-MAIN-20[0-9]{2}-(?:0[1-9]|[1-4][0-9]|5[0-3])")
 PREFIX = "crawl-data/"
 COLLECTIONS = "collinfo.json"
 LARGEST_COLLECTIONS = 16 << 20
+"""Bytes of a list of crawls."""
+
 LARGEST_LIST = 256 << 20
 """Bytes of an unpacked ``warc.paths.gz``; the largest published ones are near 15 MB."""
 
@@ -173,6 +175,13 @@ def range_end(offset: int, length: int) -> int:
     if offset < 0 or length < 0:
         raise ValueError(f"no file has {length} bytes from byte {offset} on")
     return offset + length
+
+
+def too_short(where: str, size: int, end: int) -> BrokenTransferError:
+    """The error for a file of ``size`` bytes of which bytes up to ``end`` were asked for."""
+    return BrokenTransferError(
+        f"{where} has {size} bytes; bytes up to {end} were asked for. Is it another version of the file?"
+    )
 
 
 class Catalogue(ABC):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from curation_assets.acquisition.archive_http import CONTENT_RANGE, PUBLIC_COLLECTIONS, read_url
+from curation_assets.acquisition.archive_http import PUBLIC_COLLECTIONS, read_url
 from curation_assets.acquisition.archive_layout import (
     COLLECTIONS,
     AccessRefusedError,
@@ -27,10 +27,13 @@ from curation_assets.acquisition.archive_transfer import (
     Manners,
     ResumingReader,
     exactly,
+    match_range,
+    range_header,
     stream,
 )
 
 PUBLIC_BUCKET = "commoncrawl"
+"""Common Crawl's own bucket."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,12 @@ class S3Archive(Catalogue):
         from botocore.exceptions import HTTPClientError, IncompleteReadError
 
         def connect(start: int, stop: int | None, patience: Retry) -> Answer:
-            ranged = {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"} if start or stop is not None else {}
+            ranged = range_header(start, stop)
             answer = self._call("get_object", path, **ranged)
             size = answer["ContentLength"]
             if ranged:
-                found = CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
-                if found is None or found[1] is None or int(found[1]) != start or found[2] == "*":
+                found = match_range(answer.get("ContentRange", ""), start)
+                if found is None or found[2] == "*":
                     answer["Body"].close()
                     raise BrokenTransferError(
                         f"{self.source}{path} was asked for byte {start} on and sent another range"

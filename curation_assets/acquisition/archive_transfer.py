@@ -7,6 +7,7 @@ Common Crawl asks for few requests at a time and for slowing down on any 4xx or 
 import importlib.metadata
 import io
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar
@@ -15,14 +16,18 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import InvalidHeader, MaxRetryError, ProtocolError
 from urllib3.util import Retry
 
-from curation_assets.acquisition.archive_layout import BrokenTransferError
+from curation_assets.acquisition.archive_layout import BrokenTransferError, too_short
 
 CHUNK = 256 << 10
+"""Bytes read at a time."""
+
 RENEWAL = 8 << 20
 """Bytes that must arrive before earlier breaks of the same transfer are forgiven."""
 
 SLOW_DOWN = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """Answers that mean "later": Common Crawl uses 403 and 503 for its rate limits."""
+
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 
 try:
     VERSION = importlib.metadata.version("curation-assets")
@@ -205,10 +210,7 @@ class ResumingReader(io.RawIOBase):
             self._stop = self._size
         elif self._size is not None and self._size < self._wanted:
             self._drop()
-            raise BrokenTransferError(
-                f"{self.where} has {self._size} bytes; bytes up to {self._wanted} were asked for. "
-                "Is it another version of the file?"
-            )
+            raise too_short(self.where, self._size, self._wanted)
 
     def _changed(self, how: str) -> None:
         self._drop()
@@ -238,6 +240,19 @@ class ResumingReader(io.RawIOBase):
         if self._body is not None:
             body, self._body = self._body, None
             body.close()
+
+
+def range_header(start: int, stop: int | None) -> dict[str, str]:
+    """The ``Range`` field that asks for bytes ``start`` to before ``stop`` (None: the end); none for all bytes."""
+    if not start and stop is None:
+        return {}
+    return {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
+
+
+def match_range(content_range: str, start: int) -> re.Match[str] | None:
+    """A ``Content-Range`` that begins at byte ``start``, or None; group 2 is the size of the whole file, or ``*``."""
+    found = _CONTENT_RANGE.fullmatch(content_range)
+    return found if found is not None and found[1] is not None and int(found[1]) == start else None
 
 
 def exactly(raw: ResumingReader, length: int) -> bytes:

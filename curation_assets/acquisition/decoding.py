@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
-Buffer = bytes | bytearray | memoryview
-
 PRESCAN_BYTES = 16 << 10
+"""Bytes in which a meta element's charset is looked for."""
+
 DETECTION_BYTES = 128 << 10
+"""Bytes from which a charset is guessed."""
+
 # A legacy charset is believed while at most this share of its non-ASCII characters are malformed.
 _MALFORMED = 0.02
 # Text of which more than this share could not be decoded is no text.
@@ -65,7 +67,7 @@ class CharsetError(ValueError):
     """No charset turns the bytes into text."""
 
 
-def decode_html(body: Buffer, http_charset: str | None = None) -> Decoded:
+def decode_html(body: bytes | memoryview, http_charset: str | None = None) -> Decoded:
     """Decode a page; malformed sequences become U+FFFD.
 
     `http_charset` is the label of the Content-Type field, as written. UTF-8 that is valid beats any other
@@ -116,7 +118,7 @@ def find_encoding(label: str | None) -> tuple[str, str] | None:
     return _named(mapped) if mapped else None
 
 
-def meta_encoding(body: Buffer) -> tuple[str, str] | None:
+def meta_encoding(body: bytes | memoryview) -> tuple[str, str] | None:
     """The encoding declared by the first meta element or XML declaration of the first 16 KiB, outside comments."""
     start = bytes(body[:PRESCAN_BYTES])
     if b"<!--" in start:
@@ -129,7 +131,7 @@ def meta_encoding(body: Buffer) -> tuple[str, str] | None:
     return None
 
 
-def _detect(body: Buffer) -> tuple[str, str]:
+def _detect(body: bytes | memoryview) -> tuple[str, str]:
     start = bytes(body[:DETECTION_BYTES])
     guess = (detect_encoding(start, html5_compatible=False) or "cp1252").lower()
     guess = _DETECTED.get(guess, guess)
@@ -161,14 +163,14 @@ def _wide_encoding(start: bytes) -> tuple[str, str] | None:
     return _CODECS["utf-16-le"] if odd > 4 * even else None
 
 
-def _strictly(body: Buffer, codec: str) -> str | None:
+def _strictly(body: bytes | memoryview, codec: str) -> str | None:
     try:
         return str(body, codec)
     except (UnicodeDecodeError, ValueError):
         return None
 
 
-def _decode_legacy(body: Buffer, http: tuple[str, str] | None) -> Decoded:
+def _decode_legacy(body: bytes | memoryview, http: tuple[str, str] | None) -> Decoded:
     """Decode bytes that are not valid UTF-8."""
     meta = meta_encoding(body)
     claims = [(encoding, source) for encoding, source in ((http, "http"), (meta, "meta")) if encoding]

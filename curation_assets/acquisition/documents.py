@@ -68,9 +68,14 @@ DOCUMENTS = pa.schema(
 stored; `html_bytes` those of the body without transfer and content codings; `text` is null where `verdict` is not."""
 
 BATCH_ROWS = 1024
+"""The most rows of a batch."""
+
 BATCH_TEXT_BYTES = 32 << 20
+"""Bytes of text at which a batch is closed."""
 
 HTML = frozenset({"text/html", "application/xhtml+xml"})
+"""Media types of the pages that are read."""
+
 _SNIFF_BYTES = 1024
 # What the bytes of a page declared as HTML may show without being called something else.
 _UNDECIDED = HTML | {"text/plain", "text/xml", "application/xml", "application/octet-stream"}
@@ -88,7 +93,8 @@ class Extraction(BaseModel):
     extractor: Extractor = "resiliparse"
     favour_precision: bool = True
     """Trafilatura's `favor_precision`, as FineWeb sets it; resiliparse has no such choice."""
-    cpu_seconds: float = Field(default=10.0, gt=0)
+    cpu_seconds: float = Field(default=5.0, gt=0)
+    """CPU time of one page. Ordinary ones take resiliparse milliseconds, and trafilatura some tens of them."""
     memory_bytes: int = Field(default=1 << 30, ge=1 << 24)
     """Address space beyond that of the idle extractor."""
     wall_seconds: float = Field(default=300.0, gt=0)

@@ -17,11 +17,15 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from curation_assets.acquisition.consent import META_NAMES, meta_signals
-from curation_assets.acquisition.decoding import Buffer, CharsetError, decode_html
+from curation_assets.acquisition.decoding import CharsetError, decode_html
+from curation_assets.acquisition.sandbox_child import Buffer, Function
 
 Extractor = Literal["trafilatura", "resiliparse"]
+"""The library that finds the main text."""
 
 TITLE_CHARACTERS = 1000
+"""At which titles are cut."""
+
 _LANGUAGE_CHARACTERS = 35  # BCP 47, section 4.4.1: what a buffer for a language tag must hold
 _BODY_META_CHARACTERS = 8 << 10
 _META_SELECTOR = ", ".join(f'meta[name="{name}" i]' for name in sorted(META_NAMES))
@@ -77,7 +81,7 @@ def load_trafilatura(favour_precision: bool) -> Callable[[str, HTMLTree], str | 
     return extract
 
 
-def make_extractor(extractor: Extractor, favour_precision: bool) -> Callable[[bytes, Buffer], tuple[bytes, bytes]]:
+def make_extractor(extractor: Extractor, favour_precision: bool) -> Function:
     """A function for the sandbox: (HTTP charset label, body) to (JSON of the fields, text).
 
     The JSON has `charset`, `charset_source`, `title`, `language`, `consent`, and `verdict` and `detail` where the page

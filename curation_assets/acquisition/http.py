@@ -14,6 +14,8 @@ from typing import NamedTuple
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
 HEADER_LIMIT = 64 << 10
+"""Bytes within which an HTTP header must end; beyond, what there is counts as header and there is no body."""
+
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d+)?[ \t]+(\d{3})(?!\d)")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,256})?\r?\n")

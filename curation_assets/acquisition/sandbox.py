@@ -12,35 +12,34 @@ Bodies go through shared memory, which the child can only read; everything else 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import mmap
 import os
 import pickle
-import resource
 import select
 import signal
-import struct
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+from curation_assets.acquisition import sandbox_child
+from curation_assets.acquisition.sandbox_child import (
+    FRAME,
+    NOISE_BYTES,
+    RAISED,
+    READY,
+    RESULT,
+    Buffer,
+    Function,
+    describe,
+    drop_written,
+)
 
 T = TypeVar("T")
-Buffer = bytes | bytearray | memoryview
-Function = Callable[[bytes, Buffer], tuple[bytes, bytes]]
-"""What runs on one record: head and body in, head and body out."""
-
-_FRAME = struct.Struct("<BIIq")  # kind, bytes of head, bytes of body, where in shared memory the body is (or -1)
-_READY, _RESULT, _RAISED, _MEMORY = range(4)
 _READ_BYTES = 1 << 18
 _SHARED_BYTES = 4 << 20
-_PR_SET_PDEATHSIG = 1
-_NOISE_BYTES = 1 << 16
 _START_SECONDS = 120.0
 _STARVED = ("memory allocation", "bad_alloc", "out of memory", "MemoryError")
 
@@ -48,9 +47,9 @@ _STARVED = ("memory allocation", "bad_alloc", "out of memory", "MemoryError")
 class Limits(NamedTuple):
     """What one record may use: CPU seconds, bytes of address space beyond the idle child's, wall-clock seconds."""
 
-    cpu_seconds: float = 10.0
-    memory_bytes: int = 1 << 30
-    wall_seconds: float = 300.0
+    cpu_seconds: float
+    memory_bytes: int
+    wall_seconds: float
 
 
 class Failure(NamedTuple):
@@ -71,7 +70,7 @@ def call(function: Function, head: bytes, body: Buffer) -> tuple[bytes, bytes] |
     except MemoryError:
         return Failure("extraction_memory", "MemoryError")
     except Exception as error:
-        return Failure("extraction_failed", _describe(error))
+        return Failure("extraction_failed", describe(error))
 
 
 class Sandbox:
@@ -87,8 +86,8 @@ class Sandbox:
 
     max_in_flight = 32
 
-    def __init__(self, factory: Callable[[], Function], limits: Limits | None = None) -> None:
-        self.factory, self.limits = factory, limits or Limits()
+    def __init__(self, factory: Callable[[], Function], limits: Limits) -> None:
+        self.factory, self.limits = factory, limits
         self.restarts = 0
         self._child: _Child | None = None
         self._shared: _Ring
@@ -175,9 +174,9 @@ class Sandbox:
         assert child is not None
         frame = child.read(self.limits.wall_seconds)
         entry = waiting[0]
-        if frame is not None and frame[0] == _RESULT:
+        if frame is not None and frame[0] == RESULT:
             entry.result = frame[1:]
-        elif frame is not None and frame[0] == _RAISED:
+        elif frame is not None and frame[0] == RAISED:
             entry.result = Failure("extraction_failed", frame[1].decode("utf-8", "replace"))
         else:
             code = child.end(wait=0 if child.late or frame is not None else 5)
@@ -274,7 +273,7 @@ class _Child:
         os.set_blocking(self._results, False)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from {__name__} import serve; serve({child_reads}, {child_writes}, {shared}, {os.getpid()})"
+            f"from {sandbox_child.__name__} import serve; serve({child_reads}, {child_writes}, {shared}, {os.getpid()})"
         )
         try:
             self._process = subprocess.Popen(
@@ -297,13 +296,13 @@ class _Child:
         except BaseException:
             self.end()
             raise
-        if frame is None or frame[0] != _READY:
+        if frame is None or frame[0] != READY:
             status = self.end(wait=5)
             raise SandboxError(f"the sandbox does not start (status {status}): {self.noise.strip()[-2000:]}")
 
     def queue(self, head: bytes, size: int, offset: int, body: Buffer) -> None:
         """Have a request written when the pipe takes it: its body is in shared memory, or is `body`."""
-        self._outgoing.append(memoryview(_FRAME.pack(_RESULT, len(head), size, offset) + head))
+        self._outgoing.append(memoryview(FRAME.pack(RESULT, len(head), size, offset) + head))
         if len(body):
             self._outgoing.append(memoryview(body))
 
@@ -313,10 +312,7 @@ class _Child:
         try:
             while outgoing:
                 written = os.writev(self._requests, [outgoing[at] for at in range(min(len(outgoing), 64))])
-                while outgoing and written >= len(outgoing[0]):
-                    written -= len(outgoing.popleft())
-                if written:
-                    outgoing[0] = outgoing[0][written:]
+                drop_written(outgoing, written)
         except BlockingIOError:
             pass
         except BrokenPipeError:
@@ -352,14 +348,14 @@ class _Child:
 
     def _next_frame(self) -> tuple[int, bytes, bytes] | None:
         incoming = self._incoming
-        if len(incoming) < _FRAME.size:
+        if len(incoming) < FRAME.size:
             return None
-        kind, head, body, _ = _FRAME.unpack_from(incoming)
-        middle = _FRAME.size + head
+        kind, head, body, _ = FRAME.unpack_from(incoming)
+        middle = FRAME.size + head
         end = middle + body
         if len(incoming) < end:
             return None
-        frame = kind, bytes(incoming[_FRAME.size : middle]), bytes(incoming[middle:end])
+        frame = kind, bytes(incoming[FRAME.size : middle]), bytes(incoming[middle:end])
         del incoming[:end]
         return frame
 
@@ -372,73 +368,7 @@ class _Child:
         if status is None:
             self._process.kill()
             status = self._process.wait()
-        self.noise = os.pread(self._stderr, _NOISE_BYTES, 0).decode("utf-8", "replace")
+        self.noise = os.pread(self._stderr, NOISE_BYTES, 0).decode("utf-8", "replace")
         for descriptor in (self._requests, self._results, self._stderr):
             os.close(descriptor)
         return status
-
-
-def serve(requests: int, results: int, shared: int, parent: int) -> None:
-    """The child's side: answer the requests on one pipe on the other until the parent closes it. Never returns."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # the parent ended before the signal was asked for
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    with contextlib.suppress(OSError):
-        # If the machine runs out of memory, the kernel should end this process and not its parent.
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_NOISE_BYTES, _NOISE_BYTES))  # of all files, only stderr is written
-    memory = memoryview(mmap.mmap(shared, 0, access=mmap.ACCESS_READ))
-    with open(requests, "rb", buffering=1 << 16) as source:
-        head, _ = _read_frame(source, memory)
-        factory, cpu_seconds, memory_bytes = pickle.loads(head)
-        function = factory()
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        gc.freeze()  # what is loaded stays; the collector need not look at it again
-        _write_frame(results, _READY, b"", b"")
-        while True:
-            head, body = _read_frame(source, memory)
-            os.ftruncate(2, 0)
-            os.lseek(2, 0, os.SEEK_SET)
-            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-            try:
-                kind, (head, body) = _RESULT, function(head, body)
-            except MemoryError:
-                kind, head, body = _MEMORY, b"", b""
-            except BaseException as error:  # a panic in Rust is no Exception
-                kind, head, body = _RAISED, _describe(error).encode("utf-8", "replace"), b""
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            _write_frame(results, kind, head, body)
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
-
-
-def _read_frame(source: BinaryIO, memory: memoryview) -> tuple[bytes, Buffer]:
-    start = source.read(_FRAME.size)
-    if len(start) < _FRAME.size:
-        os._exit(0)
-    _, head_bytes, body_bytes, offset = _FRAME.unpack(start)
-    head = source.read(head_bytes)
-    body = memory[offset : offset + body_bytes] if offset >= 0 else source.read(body_bytes)
-    if len(head) < head_bytes or len(body) < body_bytes:
-        os._exit(0)
-    return head, body
-
-
-def _write_frame(results: int, kind: int, head: bytes, body: bytes) -> None:
-    pieces = [memoryview(_FRAME.pack(kind, len(head), len(body), -1) + head), memoryview(body)]
-    try:
-        while pieces:
-            written = os.writev(results, pieces)
-            while pieces and written >= len(pieces[0]):
-                written -= len(pieces.pop(0))
-            if written:
-                pieces[0] = pieces[0][written:]
-    except BrokenPipeError:
-        os._exit(0)

@@ -23,9 +23,10 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numba import njit
+
+from curation_assets.filtering.characters import inner
 
 CLUSTERS = pa.schema(
     [
@@ -47,7 +48,7 @@ _NO_DATE = np.iinfo(np.int64).max
 Source = str | os.PathLike[str] | pa.NativeFile
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _slot(key: np.uint64, band: np.uint64) -> np.uint64:
     """Spread a key, whatever its distribution, over 64 bits."""
     value = (key ^ (band * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -80,7 +81,7 @@ def _scatter(keys: np.ndarray, first: int, files: int, rows: np.ndarray, ends: n
             ends[f] += 1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _root(parent: np.ndarray, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -145,7 +146,7 @@ def _batches(parts: Sequence[Source]) -> Iterator[tuple[np.ndarray, np.ndarray, 
                 keys = bands.flatten().cast(pa.uint64()).to_numpy()
                 yield (
                     batch.column("doc").to_numpy(),
-                    pc.fill_null(dates, _NO_DATE).to_numpy(),
+                    dates.fill_null(_NO_DATE).to_numpy(),
                     keys.reshape(-1, bands.type.list_size),
                 )
 

@@ -21,6 +21,7 @@ from numba import njit
 
 from curation_assets.deduplication.sha1 import sha1_64
 from curation_assets.deduplication.shingles import separate
+from curation_assets.filtering.characters import inner
 
 _PRIME = np.uint64((1 << 61) - 1)
 _BATCH = 256
@@ -80,7 +81,7 @@ def signatures(
     return out, np.diff(words.first) >= ngram
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _mix(value: np.uint64) -> np.uint64:
     """SplitMix64's finaliser: a bijection whose output bits each depend on every input bit."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -26,7 +26,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
-from curation_assets.filtering.characters import PUNCTUATION_SET, character_classes, decode
+from curation_assets.filtering.characters import (
+    DIGIT,
+    PUNCT,
+    SPACE,
+    character_classes,
+    decode,
+    inner,
+    string_buffers,
+)
 from curation_assets.filtering.words import next_word
 
 NUMBER_SEPARATORS = ".,\u060c\u066b\u2396\u2397\u2398"
@@ -71,16 +79,14 @@ def characters() -> Characters:
             elif unicodedata.category(text) == "Nd":
                 action[code] = _DIGIT
     classes = character_classes()
-    spaces = [code for code in range(0x10000) if chr(code).isspace()]
-    punctuation = [ord(c) for c in PUNCTUATION_SET if unicodedata.category(c) != "Nd"]
-    action[spaces + punctuation] = _BREAK
+    action[(classes & SPACE > 0) | (classes & (PUNCT | DIGIT) == PUNCT)] = _BREAK
     action[[ord(c) for c in NUMBER_SEPARATORS]] |= _SEPARATOR
     return Characters(
         action, np.cumsum(lengths, dtype=np.int32), np.frombuffer(b"".join(replacements), np.uint8), classes
     )
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _after_digits(text: np.ndarray, start: int, stop: int, action: np.ndarray) -> int:
     """Position after the decimal digits that begin at `start`, if any."""
     while start < stop:
@@ -91,8 +97,8 @@ def _after_digits(text: np.ndarray, start: int, stop: int, action: np.ndarray) -
     return start
 
 
-@njit(cache=True, nogil=True)
-def simplify(text: np.ndarray, start: int, stop: int, out: np.ndarray, table: Characters) -> int:
+@inner
+def _simplify(text: np.ndarray, start: int, stop: int, out: np.ndarray, table: Characters) -> int:
     """Write the simplified form of the UTF-8 bytes text[start:stop] to `out`; return its length in bytes.
 
     `out` (uint8) must hold GROWTH times the bytes of the source.
@@ -142,7 +148,7 @@ def simplify(text: np.ndarray, start: int, stop: int, out: np.ndarray, table: Ch
 def _simplify_all(data: np.ndarray, offsets: np.ndarray, table: Characters, out: np.ndarray, ends: np.ndarray) -> None:
     for i in range(offsets.size - 1):
         start = ends[i]
-        ends[i + 1] = start + simplify(data, offsets[i], offsets[i + 1], out[start:], table)
+        ends[i + 1] = start + _simplify(data, offsets[i], offsets[i + 1], out[start:], table)
 
 
 @njit(cache=True, nogil=True)
@@ -164,7 +170,7 @@ def _separate(
     starts[0] = 0
     first_words[0] = 0
     for i in range(offsets.size - 1):
-        length = simplify(data, offsets[i], offsets[i + 1], text, table)
+        length = _simplify(data, offsets[i], offsets[i + 1], text, table)
         position = 0
         while True:
             # Most words are ASCII letters up to a space and need no classes: four times as fast.
@@ -206,7 +212,7 @@ class Words(NamedTuple):
 
 def separate(texts: pa.LargeStringArray) -> Words:
     """Simplify texts and find their words; a null has none."""
-    data, offsets = text_buffers(texts)
+    offsets, data = string_buffers(texts.fill_null(""))
     size = int(offsets[-1] - offsets[0])
     # A character makes no more words than it has bytes.
     words = np.empty((GROWTH + 1) * size, np.uint8)
@@ -216,19 +222,9 @@ def separate(texts: pa.LargeStringArray) -> Words:
     return Words(words, starts[: first[-1] + 1], first)
 
 
-def text_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
-    """UTF-8 bytes (uint8) and offsets (int64[n + 1]) of texts, without copying; a null is an empty text."""
-    if texts.null_count:
-        texts = texts.fill_null("")
-    _, offsets, data = texts.buffers()
-    if len(texts) == 0 or data is None:
-        return np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
-    return np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64)[texts.offset :][: len(texts) + 1]
-
-
 def simplify_text(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     """Simplify texts as datatrove does (see above): "It's 1,234.56" gives "it s 0 0", null gives ""."""
-    data, offsets = text_buffers(texts)
+    offsets, data = string_buffers(texts.fill_null(""))
     ends = np.zeros(offsets.size, np.int64)
     out = np.empty(GROWTH * int(offsets[-1] - offsets[0]), np.uint8)
     _simplify_all(data, offsets, characters(), out, ends)

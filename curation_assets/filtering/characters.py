@@ -1,4 +1,4 @@
-"""Character classes that every text kernel shares, and the UTF-8 decoder that reads them.
+"""What every text kernel shares: an Arrow text's bytes, the UTF-8 decoder, and the classes of characters.
 
 The punctuation sets are those of datatrove 0.10 (``datatrove.utils.text``), on which the published Gopher
 and FineWeb limits rest. The other classes are Python's own (``str.isspace``, ``str.splitlines``,
@@ -9,6 +9,7 @@ import functools
 import unicodedata
 
 import numpy as np
+import pyarrow as pa
 from numba import njit
 
 SPACE = 1
@@ -96,6 +97,18 @@ def character_classes() -> np.ndarray:
     classes[single[classes[single] & ALPHA > 0]] |= SINGLE
     classes.setflags(write=False)
     return classes
+
+
+def string_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+    """The int64[n + 1] offsets and the uint8 bytes of n texts, read-only and not copied.
+
+    A null has offsets too, and they may enclose bytes.
+    """
+    _, offsets, data = texts.buffers()
+    if len(texts) == 0 or offsets is None:
+        return np.frombuffer(bytes(8), np.int64), np.frombuffer(b"", np.uint8)
+    view = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return view, np.frombuffer(data if data is not None else b"", np.uint8)
 
 
 # Numba's type stubs do not know the two wrapper options.

@@ -11,18 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from curation_assets.filtering.characters import inner, string_buffers
+
 EDITS = pa.list_(pa.struct([("start", pa.uint32()), ("end", pa.uint32()), ("replacement", pa.string())]))
-"""The edits of one text: bytes ``start`` to ``end`` (exclusive) become ``replacement``; sorted and
-disjoint."""
-
-
-def string_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The int64[n + 1] offsets and the uint8 bytes of a string array, read-only and not copied."""
-    _, offsets, data = texts.buffers()
-    if len(texts) == 0 or offsets is None:
-        return np.frombuffer(bytes(8), np.int64), np.frombuffer(b"", np.uint8)
-    view = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return view, np.frombuffer(data if data is not None else b"", np.uint8)
+"""The edits of one text: bytes ``start`` to ``end`` (exclusive) become ``replacement``; sorted and disjoint."""
 
 
 @njit(cache=True, nogil=True)
@@ -34,8 +26,7 @@ def _edited_offsets(
     ends: np.ndarray,
     inserts: np.ndarray,
 ) -> tuple[np.ndarray, int]:
-    """Offsets of the edited texts, int64[n + 1], and the first row whose spans are not as they must be, or
-    -1."""
+    """Offsets of the edited texts, int64[n + 1], and the first row whose spans are not as they must be, or -1."""
     edited = np.zeros(len(offsets), np.int64)
     for row in range(len(offsets) - 1):
         edited[row + 1] = edited[row]
@@ -55,7 +46,7 @@ def _edited_offsets(
     return edited, -1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _copy(source: np.ndarray, start: int, end: int, target: np.ndarray, position: int) -> int:
     for i in range(start, end):
         target[position] = source[i]

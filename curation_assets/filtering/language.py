@@ -15,10 +15,12 @@ import polars as pl
 import pyarrow as pa
 
 MODEL = Path(__file__).parent / "lid.176.ftz"
+"""lid.176, compressed; put there when the package is built."""
 
 LANGUAGE_ANNOTATIONS = pa.schema(
     [pa.field("language", pa.string()), pa.field("language_score", pa.float32(), nullable=False)]
 )
+"""The most probable language, null where there is no letter, and its probability."""
 
 
 @cache

@@ -61,8 +61,7 @@ def last_character(text: np.ndarray, start: int, end: int) -> int:
 
 @inner
 def stripped(text: np.ndarray, start: int, end: int, classes: np.ndarray) -> tuple[int, int]:
-    """Bounds of a text without the white space around it, as ``str.strip`` has them; (end, end) if none is
-    left."""
+    """Bounds of a text without the white space around it, as ``str.strip`` has them; (end, end) without any."""
     while start < end:
         code, width = decode(text, start)
         if not classes[code] & SPACE:
@@ -94,8 +93,7 @@ def spaced_words(text: np.ndarray, start: int, end: int, classes: np.ndarray) ->
 
 @inner
 def _citation_end(text: np.ndarray, position: int, end: int, classes: np.ndarray) -> int:
-    """End of the citation mark whose bracket is at a byte: [digits], [edit], [citation needed]; 0 without
-    one."""
+    """End of the citation mark, [digits], [edit] or [citation needed], whose bracket is at a byte; 0 without one."""
     position += 1
     start = 0
     for stop in _MARK_ENDS:
@@ -156,15 +154,22 @@ def forbidden(text: np.ndarray, start: int, end: int) -> int:
 
 
 @inner
+def packed(text: np.ndarray, start: int, stop: int) -> int:
+    """At most eight bytes as one little-endian number, so that words are compared at once."""
+    value = 0
+    for i in range(start, stop):
+        value |= int(np.int64(text[i])) << 8 * (i - start)
+    return value
+
+
+@inner
 def _is_title(text: np.ndarray, start: int, stop: int) -> bool:
     if stop - start > 3:
         return False
-    packed = 0
-    for i in range(start, stop):
-        packed |= np.int64(text[i]) << 8 * (i - start)
+    word = packed(text, start, stop)
     found = False
     for title in _TITLES:
-        found |= packed == title
+        found |= word == title
     return found
 
 

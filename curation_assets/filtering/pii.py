@@ -17,27 +17,23 @@ parts, and an octet has no leading zero.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from numba import njit
 
-from curation_assets.filtering.edits import EDITS, string_buffers
+from curation_assets.filtering.characters import inner, string_buffers
+from curation_assets.filtering.edits import EDITS
+from curation_assets.filtering.words import doubled
 
 PII_SPANS = pa.list_(
-    pa.struct(
-        [
-            ("start", pa.uint32()),
-            ("end", pa.uint32()),
-            ("kind", pa.string()),
-            ("replacement", pa.string()),
-        ]
-    )
+    pa.struct([("start", pa.uint32()), ("end", pa.uint32()), ("kind", pa.string()), ("replacement", pa.string())])
 )
+"""The personal data of one text: bytes ``start`` to ``end`` (exclusive), `email` or `public_ip`, and its mask."""
 
 EMAIL_REPLACEMENTS = ("email@example.com", "firstname.lastname@example.org")
+"""What e-mail addresses become, in turn."""
+
 IP_REPLACEMENTS = (
     "22.214.171.124",
     "126.96.36.199",
@@ -46,6 +42,8 @@ IP_REPLACEMENTS = (
     "220.127.116.11",
     "18.104.22.168",
 )
+"""What public IPv4 addresses become, in turn."""
+
 _KINDS = ("email", "public_ip")
 _EMAIL, _IP = 0, 1
 
@@ -131,12 +129,8 @@ def pii_edits(spans: pa.ListArray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), struct, type=EDITS)
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
-def _local_part_start(values: Any, at: int, low: int, first: int) -> int:
+@inner
+def _local_part_start(values: np.ndarray, at: int, low: int, first: int) -> int:
     """Where the local part that ends before the "@" at `at` begins, not before `low`; `at` if there is none.
 
     `first` is where the text begins: the byte before it is not this text's.
@@ -162,8 +156,8 @@ def _local_part_start(values: Any, at: int, low: int, first: int) -> int:
     return at
 
 
-@_jit
-def _quad(values: Any, position: int, high: int) -> tuple[int, int]:
+@inner
+def _quad(values: np.ndarray, position: int, high: int) -> tuple[int, int]:
     """End and 32-bit value of the dotted quad at `position`; end 0 if there is none."""
     address = 0
     for octet in range(4):
@@ -183,8 +177,8 @@ def _quad(values: Any, position: int, high: int) -> tuple[int, int]:
     return position, address
 
 
-@_jit
-def _goes_on(values: Any, end: int, high: int) -> bool:
+@inner
+def _goes_on(values: np.ndarray, end: int, high: int) -> bool:
     """Whether a dotted quad that ends before `end` is the beginning of a longer name, number or version."""
     if end == high:
         return False
@@ -194,8 +188,8 @@ def _goes_on(values: Any, end: int, high: int) -> bool:
     return kind & _WORD != 0
 
 
-@_jit
-def _domain_end(values: Any, position: int, high: int) -> int:
+@inner
+def _domain_end(values: np.ndarray, position: int, high: int) -> int:
     """Where the domain or bracketed address that begins at `position` ends; 0 if there is none."""
     if position < high and values[position] == 0x5B:  # "["
         end, _ = _quad(values, position + 1, high)
@@ -220,15 +214,15 @@ def _domain_end(values: Any, position: int, high: int) -> int:
     return 0 if end == 0 or _goes_on(values, end, high) else end
 
 
-@_jit
-def _next_candidate(values: Any, position: int, high: int) -> int:
+@inner
+def _next_candidate(values: np.ndarray, position: int, high: int) -> int:
     """The first "@" or digit from `position` on, `high` if there is none."""
     while position < high and not _CLASSES[values[position]] & (_AT | _DIGIT):
         position += 1
     return position
 
 
-@_jit
+@inner
 def _is_global(address: int) -> bool:
     special = False
     for row in range(len(_NOT_GLOBAL)):
@@ -236,8 +230,10 @@ def _is_global(address: int) -> bool:
     return not special
 
 
-@_jit
-def _find(values: Any, bounds: Any, usable: Any, email: bool, public_ip: bool) -> tuple[Any, Any]:
+@njit(cache=True, nogil=True)
+def _find(
+    values: np.ndarray, bounds: np.ndarray, usable: np.ndarray, email: bool, public_ip: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Offsets of each text's spans, and the spans: start, end, kind, place in the replacement cycle."""
     offsets = np.zeros(len(bounds), dtype=np.int32)
     spans = np.empty((64, 4), dtype=np.int64)
@@ -279,12 +275,7 @@ def _find(values: Any, bounds: Any, usable: Any, email: bool, public_ip: bool) -
                 position += 1
                 continue
             if count == len(spans):
-                grown = np.empty((2 * count, 4), dtype=np.int64)
-                # Element by element: a slice assignment would compile Numba's shape error, 2 s of it.
-                for row in range(count):
-                    for column in range(4):
-                        grown[row, column] = spans[row, column]
-                spans = grown
+                spans = doubled(spans)
             spans[count, 0] = start - first
             spans[count, 1] = end - first
             if kind & _AT:

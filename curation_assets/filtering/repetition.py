@@ -14,8 +14,7 @@ _SEQUENCE_BASE = 3935559000370003845
 _SCRAMBLE = 2862933555777941757
 
 START, STOP, LENGTH, UNION, INTERSECTION = range(5)
-"""Columns of the words array: first byte, byte after the last, characters, union and intersection of
-classes."""
+"""Columns of the words array: first byte, byte after the last, characters, union and intersection of classes."""
 
 
 @inner

@@ -16,8 +16,16 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation_assets.filtering.characters import ALPHA, PUNCT, TERMINAL, character_classes, decode, inner
-from curation_assets.filtering.edits import EDITS, string_buffers
+from curation_assets.filtering.characters import (
+    ALPHA,
+    PUNCT,
+    TERMINAL,
+    character_classes,
+    decode,
+    inner,
+    string_buffers,
+)
+from curation_assets.filtering.edits import EDITS
 from curation_assets.filtering.lines import (
     CURLY_BRACKET,
     JAVASCRIPT,
@@ -27,6 +35,7 @@ from curation_assets.filtering.lines import (
     last_character,
     line_end,
     next_citation,
+    packed,
     sentences,
     spaced_words,
     stripped,
@@ -43,7 +52,7 @@ from curation_assets.filtering.repetition import (
     repeated_ngrams,
     sized,
 )
-from curation_assets.filtering.words import next_word, widened
+from curation_assets.filtering.words import doubled, next_word, widened
 
 SIGNALS = pa.schema(
     [
@@ -80,7 +89,7 @@ SIGNALS = pa.schema(
         ("line_edits", EDITS),
     ]
 )
-"""Columns of the signals table."""
+"""Columns of the signals table; all are null where the text is."""
 
 _COUNT = len(SIGNALS) - 1
 (_DUP_PARA_FRAC, _DUP_LINE_FRAC, _TOP_2_GRAM, _WORDS, _BULLETS, _ALPHA, _C4, _CLEAN_LINES, _CHARACTERS) = (
@@ -119,11 +128,7 @@ def _segment(text: np.ndarray, start: int, end: int, classes: np.ndarray, words:
         if first == end:
             return words, count
         if count == len(words):
-            wider = np.empty((2 * count, 5), np.int64)
-            for i in range(count):
-                for j in range(5):
-                    wider[i, j] = words[i, j]
-            words = wider
+            words = doubled(words)
         words[count, START] = first
         words[count, STOP] = start
         words[count, LENGTH] = length
@@ -165,11 +170,9 @@ def _measure_words(
             start = words[i, START]
             size = words[i, STOP] - start
             if 2 <= size <= 4:
-                packed = 0
-                for j in range(size):
-                    packed |= np.int64(text[start + j]) << 8 * j
+                word = packed(text, start, start + size)
                 for j in range(len(_STOP_WORDS)):
-                    if packed == _STOP_WORDS[j]:
+                    if word == _STOP_WORDS[j]:
                         stop_words |= 1 << j
     out[_WORDS] = count
     out[_WORDS + 1] = nonsymbol
@@ -213,8 +216,7 @@ def _clean(
     edit: int,
     out: np.ndarray,
 ) -> tuple[np.ndarray, int]:
-    """Clean one text line by line: Gopher's line signals, C4's rules and edits, FineWeb's signals of what is
-    left.
+    """Clean one text line by line: Gopher's line signals, C4's rules and edits, FineWeb's signals of what is left.
 
     ``clean`` is room for the cleaned text, ``line_words`` for the words of a line, and ``edits`` for (start,
     end, 1 if replaced by a line feed) of all edits, of which there are ``edit`` so far. Gives

@@ -26,8 +26,13 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from curation_assets.filtering.characters import string_buffers
+
 SHIPPED_LISTS = Path(__file__).parent / "lists"
+"""The lists that come with this package: real words, invented names."""
+
 WORD_LISTS = ("hard_words", "soft_words", "subwords")
+"""Files of words, without their suffix."""
 
 URL_ANNOTATIONS = pa.schema(
     [
@@ -39,6 +44,7 @@ URL_ANNOTATIONS = pa.schema(
         pa.field("url_match", pa.string()),
     ]
 )
+"""What `annotate_urls` says of each URL: listed (1) or not (0), by which category, distinct words found, one reason."""
 
 _SCHEME = r"^[A-Za-z][A-Za-z0-9+.\-]*://"
 # Lower-cases ASCII letters, keeps digits, turns every other byte into a space.
@@ -231,11 +237,8 @@ def _strings(array: pa.Array) -> pl.Series:
 
 def _parts_and_squeezed(addresses: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Every address with its separators turned into spaces, and with its separators deleted; lower case."""
-    array = addresses.to_arrow().cast(pa.large_string())
-    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
-    data = array.buffers()[2]
-    raw = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-    spaced = _ALPHANUMERIC[raw[offsets[0] : offsets[-1]]]
+    offsets, data = string_buffers(addresses.to_arrow().cast(pa.large_string()))
+    spaced = _ALPHANUMERIC[data[offsets[0] : offsets[-1]]]
     offsets = offsets - offsets[0]
     kept = spaced != ord(" ")
     before = np.zeros(len(spaced) + 1, dtype=np.int64)

@@ -61,8 +61,7 @@ def _is_mark(code: int, kind: int) -> bool:
 
 @inner
 def _clitic(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) -> int:
-    """End of the s, m, d, t, re, ve or ll that starts at ``position`` and ends its word there; 0 if none
-    does."""
+    """End of the s, m, d, t, re, ve or ll that starts at ``position`` and ends its word there; 0 if none does."""
     if position >= end:
         return 0
     stop = position + 1
@@ -192,6 +191,16 @@ def widened(array: np.ndarray, size: int) -> np.ndarray:
     for i in range(len(array)):  # a loop, because slice assignment takes Numba a second to compile
         wider[i] = array[i]
     return wider
+
+
+@inner
+def doubled(rows: np.ndarray) -> np.ndarray:
+    """Copy the rows of a matrix into one of twice as many, the rest of which is undefined."""
+    longer = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
+    for i in range(len(rows)):
+        for j in range(rows.shape[1]):
+            longer[i, j] = rows[i, j]
+    return longer
 
 
 @njit(cache=True, nogil=True)

@@ -13,14 +13,14 @@ whole snapshot is a seeded shuffle.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numba import njit
 
 from curation_assets.packing.shuffle import permutation
 
 Strategy = Literal["best_fit", "concat"]
+"""How documents become sequences; see `pack`."""
 
 SEGMENTS = pa.schema(
     [
@@ -32,6 +32,7 @@ SEGMENTS = pa.schema(
         pa.field("token_count", pa.int32(), metadata={"description": "tokens of the document in this place"}),
     ]
 )
+"""One row for each piece of a document: where it lies, and which tokens of the document it holds."""
 
 _SEQUENCES, _DOCUMENTS = 0, 1  # what a permutation is for
 
@@ -111,13 +112,13 @@ def pack(
 def fill(segments: pa.Table, sequence_length: int) -> float:
     """Share of the sequences' room that holds tokens: tokens / (sequences × length); 1 for nothing."""
     sequences = count_sequences(segments)
-    tokens = pc.sum(segments["token_count"]).as_py() or 0  # type: ignore[attr-defined]
+    tokens = int(segments["token_count"].to_numpy().sum(dtype=np.int64))
     return tokens / (sequences * sequence_length) if sequences else 1.0
 
 
 def count_sequences(segments: pa.Table) -> int:
     """Number of sequences: segments at position 0."""
-    return pc.sum(pc.equal(segments["position"], 0)).as_py() or 0  # type: ignore[attr-defined]
+    return int(np.count_nonzero(segments["position"].to_numpy() == 0))
 
 
 def cuts(segments: pa.Table, sequence_length: int) -> Cuts:
@@ -172,7 +173,7 @@ def _columns(count: int) -> tuple[np.ndarray, ...]:
     return tuple(np.empty(count, kind) for kind in kinds)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _longest_first(token_count: np.ndarray, length: int) -> np.ndarray:
     """Documents with a remainder, by decreasing remainder and then in order (a counting sort): int32."""
     starts = np.zeros(length + 1, np.int64)
@@ -192,7 +193,7 @@ def _longest_first(token_count: np.ndarray, length: int) -> np.ndarray:
     return order
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _best_fit(order: np.ndarray, token_count: np.ndarray, length: int) -> tuple[np.ndarray, int]:
     """Bin of each remainder of `order` (int32) and the number of bins.
 
@@ -242,7 +243,7 @@ def _best_fit(order: np.ndarray, token_count: np.ndarray, length: int) -> tuple[
     return bins, count
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _cumulate(counts: np.ndarray) -> int:
     """Replace counts by the sums before them; return the total."""
     total = 0
@@ -253,7 +254,7 @@ def _cumulate(counts: np.ndarray) -> int:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _best_fit_starts(order: np.ndarray, bins: np.ndarray, full: int, rank: np.ndarray) -> tuple[np.ndarray, int]:
     """Row of the first segment of each sequence, in shuffled order, and the number of segments."""
     starts = np.ones(len(rank), np.int64)
@@ -264,7 +265,7 @@ def _best_fit_starts(order: np.ndarray, bins: np.ndarray, full: int, rank: np.nd
     return starts, _cumulate(starts)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _emit_best_fit(
     doc: np.ndarray,
     token_count: np.ndarray,
@@ -305,7 +306,7 @@ def _emit_best_fit(
         used[bins[k]] += size
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _concat_starts(token_count: np.ndarray, length: int, order: np.ndarray, rank: np.ndarray) -> tuple[np.ndarray, int]:
     """Row of the first segment of each sequence, in shuffled order, and the number of segments."""
     starts = np.zeros(len(rank), np.int64)
@@ -319,7 +320,7 @@ def _concat_starts(token_count: np.ndarray, length: int, order: np.ndarray, rank
     return starts, _cumulate(starts)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _emit_concat(
     doc: np.ndarray,
     token_count: np.ndarray,

@@ -29,9 +29,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
+from numba import njit
 
 from curation_assets.packing.sequences import Strategy, count_sequences, cuts, fill
 from curation_assets.packing.tokenizer import Tokenizer
@@ -83,19 +83,17 @@ class TokenStore:
     """Random access to token ids by document: memory-mapped Arrow IPC files, one a part.
 
     A part file has the columns `doc` (int64, ascending) and `ids` (large_list of uint16 or uint32),
-    uncompressed, so that nothing is read but the pages asked for. At most `open_parts` files are mapped at
-    a time.
+    uncompressed, so that nothing is read but the pages asked for.
+
+    Args:
+        paths: part number (`doc >> 32`) to its file, which is opened when it is needed.
+        open_parts: the most files that are mapped at a time.
     """
 
     def __init__(self, paths: Mapping[int, Path], open_parts: int = 64) -> None:
         self._paths = dict(paths)
         self._open_parts = open_parts
         self._parts: OrderedDict[int, list[_Batch]] = OrderedDict()
-
-    @classmethod
-    def open(cls, paths: Mapping[int, Path]) -> "TokenStore":
-        """Store over `paths`: part number (`doc >> 32`) to Arrow IPC file. Files are opened when needed."""
-        return cls(paths)
 
     def gather(self, doc: np.ndarray, token_start: np.ndarray, token_count: np.ndarray, out: np.ndarray) -> None:
         """Write the ids of `n` segments end to end into `out`.
@@ -341,7 +339,7 @@ def _write(path: Path, content: bytes | np.ndarray) -> FileInfo:
     return FileInfo(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _copy_runs(
     source: np.ndarray, source_start: np.ndarray, target_start: np.ndarray, count: np.ndarray, out: np.ndarray
 ) -> None:

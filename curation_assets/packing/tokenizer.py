@@ -18,7 +18,10 @@ import pyarrow.compute as pc
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from curation_assets.filtering.characters import string_buffers
+
 END_OF_DOCUMENT = "<|endoftext|>"
+"""The token that ends a document in tokenizers trained here."""
 
 # Names under which published tokenizers keep the token that ends a document, most specific first.
 END_OF_DOCUMENT_NAMES = (
@@ -158,7 +161,7 @@ class Tokenizer:
             raise ValueError("texts to encode must not be null")
         if self.backend == "tokenizers":
             return self._encode_reference(texts, parallel)
-        newer = pc.match_substring_regex(texts, _UNICODE_17_PATTERN)  # type: ignore[attr-defined]
+        newer = pc.call_function("match_substring_regex", [texts], pc.MatchSubstringOptions(_UNICODE_17_PATTERN))
         rows = np.flatnonzero(newer.to_numpy(zero_copy_only=False))
         offsets, ids = self._encode_gigatoken(texts, parallel)
         if not len(rows):
@@ -253,13 +256,11 @@ def _awkward(texts: pa.LargeStringArray) -> Any:
     """Awkward view of an Arrow string array, without a copy."""
     import awkward as ak
 
-    _, offsets, data = texts.buffers()
-    starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    characters = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    offsets, data = string_buffers(texts)
     return ak.Array(
         ak.contents.ListOffsetArray(
-            ak.index.Index64(starts),
-            ak.contents.NumpyArray(characters, parameters={"__array__": "char"}),  # type: ignore[arg-type]
+            ak.index.Index64(offsets),
+            ak.contents.NumpyArray(data, parameters={"__array__": "char"}),  # type: ignore[arg-type]
             parameters={"__array__": "string"},
         )
     )

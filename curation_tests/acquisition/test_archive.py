@@ -8,7 +8,6 @@ import io
 import json
 import pickle
 import random
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation_assets.acquisition import archive as archives
-from curation_assets.acquisition import archive_http, archive_layout, archive_s3
+from curation_assets.acquisition import archive_layout
 from curation_assets.acquisition.archive import (
     AccessRefusedError,
     Archive,
@@ -33,6 +32,7 @@ from curation_assets.acquisition.archive import (
     open_archive,
     sample_files,
 )
+from curation_tests.acquisition.isolation import this_machine_only as this_machine_only
 
 QUICK = Manners(retries=2, backoff=0.01, longest_wait=0.02, timeout=5.0)
 SNAPSHOT = "CC-MAIN-2025-05"
@@ -45,42 +45,6 @@ CRAWLS = [
     {"id": "CC-MAIN-2012"},
     {"id": "CC-MAIN-2009-2010"},
 ]
-
-
-@pytest.fixture(autouse=True)
-def this_machine_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No proxy, no credentials, no metadata service, and no connection that leaves the machine."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name in (
-        "AWS_PROFILE",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_CA_BUNDLE",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    connect = socket.socket.connect
-
-    def connect_here(self: socket.socket, address: Any) -> None:
-        assert address[0] == "127.0.0.1", f"a test would contact {address}"
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", connect_here)
-    resolve = socket.getaddrinfo
-
-    def resolve_here(host: Any, *rest: Any, **named: Any) -> Any:
-        assert host == "127.0.0.1", f"a test would look up {host}"
-        return resolve(host, *rest, **named)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
-    yield
-    archive_http._pool.cache_clear()
-    archive_s3._client.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from curation_assets.acquisition.archive import (
     UnknownSnapshotError,
     UnreachableError,
 )
+from curation_tests.acquisition.isolation import this_machine_only as this_machine_only
 
 QUICK = Manners(retries=3, backoff=0.01, longest_wait=0.02, timeout=5.0)
 FILE = "crawl-data/CC-MAIN-2025-05/a.warc.gz"
@@ -157,29 +158,6 @@ def running() -> Iterator[Server]:
 def server(running: Server) -> Server:
     running.start_over()
     return running
-
-
-@pytest.fixture(autouse=True)
-def this_machine_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    connect = socket.socket.connect
-
-    def connect_here(self: socket.socket, address: Any) -> None:
-        assert address[0] == "127.0.0.1", f"a test would contact {address}"
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", connect_here)
-    resolve = socket.getaddrinfo
-
-    def resolve_here(host: Any, *rest: Any, **named: Any) -> Any:
-        assert host == "127.0.0.1", f"a test would look up {host}"
-        return resolve(host, *rest, **named)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
-    yield
-    archive_http._pool.cache_clear()
 
 
 @pytest.fixture

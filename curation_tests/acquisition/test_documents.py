@@ -195,7 +195,7 @@ def test_the_sandbox_changes_nothing(extractor: str) -> None:
 
 
 def test_parameters() -> None:
-    assert Extraction.model_validate({"extractor": "trafilatura", "favour_precision": False}).cpu_seconds == 10
+    assert Extraction.model_validate({"extractor": "trafilatura", "favour_precision": False}).cpu_seconds == 5
     for wrong in ({"extractor": "lynx"}, {"timeout": 1}, {"cpu_seconds": 0}, {"memory_bytes": 1}):
         with pytest.raises(ValidationError):
             Extraction.model_validate(wrong)

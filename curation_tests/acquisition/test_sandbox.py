@@ -182,3 +182,16 @@ def is_running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_child_loads_no_more_than_extraction_needs() -> None:
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from curation_assets.acquisition import sandbox_child\n"
+        "from curation_assets.acquisition.extraction import make_extractor\n"
+        "make_extractor('trafilatura', True)\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"resiliparse", "trafilatura"} <= set(loaded)
+    assert not {"dagster", "duckdb", "numba", "numpy", "polars", "pyarrow", "pydantic", "tldextract"} & set(loaded)

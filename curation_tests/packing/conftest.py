@@ -95,12 +95,12 @@ def write_shards(folder: Path, tokenizer: Tokenizer, strategy: Strategy = "best_
         seed=seed,
         shard_tokens=1024,
     )
-    store = TokenStore.open(parts)
+    store = TokenStore(parts)
     shards = [
         write_shard(
             folder,
             f"shard-{number:05d}",
-            segments.filter(pc.equal(segments["shard"], number)),  # type: ignore[attr-defined]
+            segments.filter(pc.field("shard") == number),
             store,
             tokenizer.dtype,
             64,

@@ -41,7 +41,7 @@ def parse_megatron(prefix: Path) -> tuple[list[list[int]], list[int]]:
 
 
 def of_shard(segments: pa.Table, number: int = 0) -> pa.Table:
-    return segments.filter(pc.equal(segments["shard"], number))  # type: ignore[attr-defined]
+    return segments.filter(pc.field("shard") == number)
 
 
 def test_shards_hold_what_the_segments_say(shards):
@@ -95,7 +95,7 @@ def test_the_same_segments_give_the_same_bytes(shards, tmp_path: Path):
 
 
 def test_an_empty_shard(tmp_path: Path):
-    info = write_shard(tmp_path, "none", SEGMENTS.empty_table(), TokenStore.open({}), np.uint16, 64)
+    info = write_shard(tmp_path, "none", SEGMENTS.empty_table(), TokenStore({}), np.uint16, 64)
     assert (info.sequences, info.tokens) == (0, 0)
     assert parse_megatron(tmp_path / "none") == ([], [0])
 
@@ -125,7 +125,7 @@ def changed(segments: pa.Table, column: str, row: int, value: int) -> pa.Table:
 )
 def test_segments_that_do_not_fit_are_refused(shards, tmp_path: Path, change: Any, message: str):
     segments = change(of_shard(shards.segments))
-    store = TokenStore.open(shards.parts)
+    store = TokenStore(shards.parts)
     with pytest.raises(ShardError, match=message):
         write_shard(tmp_path, "shard", segments, store, shards.tokenizer.dtype, 64)
 
@@ -136,20 +136,20 @@ def test_damaged_or_wrong_token_parts_are_refused(shards, tmp_path: Path):
     damaged.write_bytes(shards.parts[0].read_bytes()[:100])
     for path in (damaged, tmp_path / "missing.arrow"):
         with pytest.raises(ShardError, match=path.name):
-            write_shard(tmp_path, "shard", segments, TokenStore.open({**shards.parts, 0: path}), dtype, 64)
+            write_shard(tmp_path, "shard", segments, TokenStore({**shards.parts, 0: path}), dtype, 64)
 
     with pa.ipc.open_file(shards.parts[0]) as reader:
         batch = reader.get_batch(0)
     with pa.ipc.new_file(damaged, batch.schema) as writer:
         writer.write(batch.take(pa.array(range(batch.num_rows))[::-1]))
     with pytest.raises(ShardError, match="ascending"):
-        write_shard(tmp_path, "shard", segments, TokenStore.open({**shards.parts, 0: damaged}), dtype, 64)
+        write_shard(tmp_path, "shard", segments, TokenStore({**shards.parts, 0: damaged}), dtype, 64)
 
     other = np.uint32 if dtype == np.uint16 else np.uint16
     with pytest.raises(ShardError, match="wanted"):
-        write_shard(tmp_path, "shard", segments, TokenStore.open(shards.parts), other, 64)
+        write_shard(tmp_path, "shard", segments, TokenStore(shards.parts), other, 64)
     with pytest.raises(ValueError, match="uint16 or uint32"):
-        write_shard(tmp_path, "shard", segments, TokenStore.open(shards.parts), np.dtype(np.int64), 64)
+        write_shard(tmp_path, "shard", segments, TokenStore(shards.parts), np.dtype(np.int64), 64)
 
 
 def test_a_manifest_of_things_that_do_not_belong_together_is_refused(shards):

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from curation_assets.acquisition.sample.archive import gzip_stored
 from curation_assets.acquisition.sample.articles import article_html
@@ -51,9 +52,9 @@ def _html(name: str, language: str = "", head: str = "") -> str:
     return article_html(SITE, _told(name, language), Draw("broken", name, "page"), language or "en", head)
 
 
-def _page(name: str, intent: str, html: str | bytes, **more: object) -> Page:
+def _page(name: str, intent: str, html: str | bytes, **more: Any) -> Page:
     page = html_page(SITE, name.replace(" ", "-"), intent, name, "")
-    return replace(page, body=html if isinstance(html, bytes) else html.encode(), **more)  # type: ignore[arg-type]
+    return replace(page, body=html if isinstance(html, bytes) else html.encode(), **more)
 
 
 def _labelled(html: str, charset: str) -> str:

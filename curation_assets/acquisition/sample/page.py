@@ -1,6 +1,7 @@
 """A page of the sample and the verdict that it was made for."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from curation_assets.acquisition.sample.furniture import Site
 
@@ -38,9 +39,9 @@ class Page:
     record_id: str = ""
 
 
-def html_page(site: Site, path: str, intent: str, kind: str, html: str, **more: object) -> Page:
+def html_page(site: Site, path: str, intent: str, kind: str, html: str, **more: Any) -> Page:
     """A page of `site` at `path`, in UTF-8."""
-    return Page(url=f"https://{site.host}/{path}", intent=intent, kind=kind, body=html.encode(), **more)  # type: ignore[arg-type]
+    return Page(url=f"https://{site.host}/{path}", intent=intent, kind=kind, body=html.encode(), **more)
 
 
 def slug(title: str) -> str:

@@ -1,0 +1,106 @@
+"""The child's side of the sandbox: answers requests under the limits that the kernel enforces.
+
+A child imports this module and what its function needs, and nothing of the parent's side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import mmap
+import os
+import pickle
+import resource
+import signal
+import struct
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+Buffer = bytes | memoryview
+Function = Callable[[bytes, Buffer], tuple[bytes, bytes]]
+"""What runs on one record: head and body in, head and body out."""
+
+FRAME = struct.Struct("<BIIq")
+"""What precedes each message: kind, bytes of head, bytes of body, where in shared memory the body is (or -1)."""
+
+READY, RESULT, RAISED, MEMORY = range(4)
+"""Kinds of message: the child has started, a result, an exception's text, out of memory. Requests are results."""
+
+NOISE_BYTES = 1 << 16
+"""What is kept of a child's standard error."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(requests: int, results: int, shared: int, parent: int) -> None:
+    """The child's side: answer the requests on one pipe on the other until the parent closes it. Never returns."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # the parent ended before the signal was asked for
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        # If the machine runs out of memory, the kernel should end this process and not its parent.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (NOISE_BYTES, NOISE_BYTES))  # of all files, only stderr is written
+    memory = memoryview(mmap.mmap(shared, 0, access=mmap.ACCESS_READ))
+    with open(requests, "rb", buffering=1 << 16) as source:
+        head, _ = _read_frame(source, memory)
+        factory, cpu_seconds, memory_bytes = pickle.loads(head)
+        function = factory()
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        gc.freeze()  # what is loaded stays; the collector need not look at it again
+        _write_frame(results, READY, b"", b"")
+        while True:
+            head, body = _read_frame(source, memory)
+            os.ftruncate(2, 0)
+            os.lseek(2, 0, os.SEEK_SET)
+            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+            try:
+                kind, (head, body) = RESULT, function(head, body)
+            except MemoryError:
+                kind, head, body = MEMORY, b"", b""
+            except BaseException as error:  # a panic in Rust is no Exception
+                kind, head, body = RAISED, describe(error).encode("utf-8", "replace"), b""
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            _write_frame(results, kind, head, body)
+
+
+def drop_written(pieces: deque[memoryview], written: int) -> None:
+    """Take the first `written` bytes off what is still to be written."""
+    while pieces and written >= len(pieces[0]):
+        written -= len(pieces.popleft())
+    if written:
+        pieces[0] = pieces[0][written:]
+
+
+def describe(error: BaseException) -> str:
+    """An exception's type and text, cut to 300 characters."""
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _read_frame(source: BinaryIO, memory: memoryview) -> tuple[bytes, Buffer]:
+    start = source.read(FRAME.size)
+    if len(start) < FRAME.size:
+        os._exit(0)
+    _, head_bytes, body_bytes, offset = FRAME.unpack(start)
+    head = source.read(head_bytes)
+    body = memory[offset : offset + body_bytes] if offset >= 0 else source.read(body_bytes)
+    if len(head) < head_bytes or len(body) < body_bytes:
+        os._exit(0)
+    return head, body
+
+
+def _write_frame(results: int, kind: int, head: bytes, body: bytes) -> None:
+    pieces = deque([memoryview(FRAME.pack(kind, len(head), len(body), -1) + head), memoryview(body)])
+    try:
+        while pieces:
+            drop_written(pieces, os.writev(results, list(pieces)))
+    except BrokenPipeError:
+        os._exit(0)
