@@ -14,10 +14,10 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-# The environment holds exact pins with hashes; it is made again when they or the package's metadata change.
+# The environment holds exact pins with hashes; it is brought up to date when they or the package's metadata change.
 $(VENV)/.ready: pyproject.toml constraints.txt build_hook.py
 	@echo "Making the environment in $(VENV) (once; about a minute)"
-	@$(PYTHON) -m venv --clear $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > $(VENV)/uv.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r $(VENV)/uv.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
