@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -307,7 +308,10 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
     command, options = _this_command(), _options(line.settings)
     console.print("\nNext:")
     console.print("  make dev", "the Dagster UI", sep="    # ")
-    for arguments in ("trace --shard 0 --sequence 0 --fetch", *(f"explain {printable(url)}" for url in urls)):
+    for arguments in (
+        "trace --shard 0 --sequence 0 --fetch",
+        *(f"explain {shlex.quote(printable(url))}" for url in urls),
+    ):
         console.print(f"  {command} {arguments}{options}", soft_wrap=True, markup=False, highlight=False)
 
 
@@ -334,7 +338,8 @@ def show_explanation(found: Explanation) -> None:
     name = verdict["url"] or verdict["record_id"] or "?"
     console.print(f"[bold]{escape(printable(name))}[/bold] in {found.snapshot}")
     console.print(
-        f"  {verdict['record_id']}, captured {verdict['date']}, {escape(verdict['warc_file'])} "
+        f"  {escape(printable(verdict['record_id'] or '?'))}, captured {verdict['date']}, "
+        f"{escape(printable(verdict['warc_file']))} "
         f"at {verdict['warc_offset']}, {verdict['warc_length']} bytes",
         soft_wrap=True,
     )

@@ -35,7 +35,7 @@ from resiliparse.parse.encoding import detect_mime
 from curation_assets.acquisition import http, sandbox
 from curation_assets.acquisition.consent import header_signals
 from curation_assets.acquisition.extraction import Extractor, make_extractor
-from curation_assets.acquisition.warc import Damage, Response, read_responses
+from curation_assets.acquisition.warc import Damage, Response, WarcError, read_responses
 
 if TYPE_CHECKING:
     import tldextract
@@ -118,7 +118,6 @@ def read_documents(
     "damaged_regions" for each record as it is read, before anything is made of it.
 
     Raises:
-        WarcError: the stream is no WARC.
         SandboxError: the extraction process does not start.
     """
     factory = partial(make_extractor, extraction.extractor, extraction.favour_precision)
@@ -133,9 +132,14 @@ def read_documents(
 
 
 def _counted(records: Iterable[Response | Damage], count: Callable[[str], None]) -> Iterator[Response | Damage]:
-    for record in records:
-        count("damaged_regions" if isinstance(record, Damage) else "responses")
-        yield record
+    try:
+        for record in records:
+            count("damaged_regions" if isinstance(record, Damage) else "responses")
+            yield record
+    except WarcError as error:
+        # A file that is no WARC, or not one gzip member a record, is one damaged region: it costs only itself.
+        count("damaged_regions")
+        yield Damage(0, 0, "warc_damaged", str(error))
 
 
 @dataclass(slots=True)

@@ -239,7 +239,8 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
         {
             "honoured": list(params.consent),
             "languages": list(params.languages),
-            "signals": sorted({gate.signal for gate in params.gates}),
+            # At least one: a recipe may have no gates.
+            "signals": sorted({"language_score", *(gate.signal for gate in params.gates)}),
         },
         threads=1,
     )

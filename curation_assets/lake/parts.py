@@ -107,9 +107,13 @@ def describe(path: Path, fingerprint: str = "") -> File:
 
 
 def read_batches(path: Path, columns: list[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """Stream some columns of a part in batches of at most `rows` rows."""
+    """Stream some columns of a part in batches of at most `rows` rows, and never more than were written at once.
+
+    Writers bound what they write by bytes; a batch that joined several row groups could be many times that.
+    """
     with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -49,8 +49,9 @@ Progress = Callable[[int, int, Stats], None]
 class Check:
     """A proposition about a staged partition, decided by one SQL statement of `sql/checks`.
 
-    The statement sees every input, the station's own table (`this`) and its counters (`stats`) as views, and
-    returns one row whose column `passed` is the verdict; the other columns are kept as evidence.
+    The statement sees every input, the station's own table (`this`), its counters (`stats`) and its files as they lie
+    on disk (`files`) as views, and returns one row whose column `passed` is the verdict; the other columns are kept
+    as evidence.
     """
 
     name: str
@@ -290,6 +291,13 @@ def _judge(staged: Staged) -> list[CheckResult]:
     stats = staged.manifest.stats
     views: dict[str, Source] = {name: source(partition.paths()) for name, partition in staged.inputs.items()}
     views["this"] = source(staged.paths())
+    paths = staged.paths()
+    views["files"] = pa.table(
+        {
+            "name": pa.array([path.name for path in paths], pa.string()),
+            "bytes": pa.array([path.stat().st_size if path.exists() else 0 for path in paths], pa.int64()),
+        }
+    )
     if staged.station.schema is not None:
         views["declared"] = staged.station.schema.empty_table()
     views["stats"] = pa.table(

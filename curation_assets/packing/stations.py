@@ -296,6 +296,7 @@ def write_shards(job: SnapshotJob) -> Stats:
         "shards": len(shards),
         "sequences": sum(shard.sequences for shard in shards),
         "tokens": sum(shard.tokens for shard in shards),
+        "token_bytes": load_tokenizer(tokenizer_path).dtype.itemsize,
     }
 
 

@@ -11,12 +11,17 @@ from curation_assets.acquisition.documents import Extraction
 from curation_assets.filtering.signals import SIGNALS
 from curation_assets.filtering.urls import URL_ANNOTATIONS
 
-GATE = re.compile(r"^\s*(?P<signal>[a-z][a-z0-9_]*)\s*(?P<operator><=|>=|<|>)\s*(?P<limit>-?\d+(\.\d+)?)\s*$")
+GATE = re.compile(
+    r"^\s*(?P<signal>[a-z][a-z0-9_]*)\s*(?P<operator><=|>=|<|>)\s*(?P<limit>-?\d+(\.\d+)?([eE][-+]?\d+)?)\s*$"
+)
 
 PUBLISHED = Path(__file__).parent
 
 COMPUTED_SIGNALS = ("opted_out", "language_kept", "language_score")
 """Columns that sql/filtering/filter_verdicts.sql makes besides those of the annotation tables."""
+
+OTHER_VERDICTS = ("kept", "minhash_duplicate")
+"""Verdicts that are no gate's; see sql/provenance/verdicts.sql."""
 
 GATED_SIGNALS = frozenset({*COMPUTED_SIGNALS, *SIGNALS.names, *URL_ANNOTATIONS.names} - {"line_edits"})
 """Columns that a gate may read."""
@@ -66,10 +71,16 @@ class Packing(Parameters):
 
     vocabulary: int = Field(default=32768, ge=257)
     tokenizer_sample_bytes: int = Field(default=67108864, gt=0)
-    sequence_length: int = Field(default=2048, gt=1)
+    sequence_length: int = Field(default=2048, gt=1, le=1 << 24)
     strategy: Literal["best_fit", "concat"] = "best_fit"
     shard_tokens: int = Field(default=67108864, gt=0)
     seed: int = 1
+
+    @model_validator(mode="after")
+    def _holds_a_sequence(self) -> Self:
+        if self.shard_tokens < self.sequence_length:
+            raise ValueError(f"a shard of {self.shard_tokens} tokens cannot hold a sequence of {self.sequence_length}")
+        return self
 
 
 class Gate(Parameters):
@@ -82,7 +93,9 @@ class Gate(Parameters):
     limit: float
 
     @model_validator(mode="after")
-    def _reads_a_column(self) -> Self:
+    def _is_usable(self) -> Self:
+        if self.name in OTHER_VERDICTS:
+            raise ValueError(f"a gate cannot be called {self.name!r}: that is a verdict of its own")
         if self.signal not in GATED_SIGNALS:
             raise ValueError(
                 f"gate {self.name!r} reads {self.signal!r}; the columns are {', '.join(sorted(GATED_SIGNALS))}"
@@ -158,6 +171,8 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{name} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{name} holds no recipe: a mapping with name, description, extraction, gates, ...")
     for path, value in (overrides or {}).items():
         _override(data, path, value)
     try:
@@ -171,9 +186,10 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
 
 
 def _override(data: dict[str, Any], path: str, value: Any) -> None:
-    for group in data.get("gates", []):
-        for rules in group.values():
-            if path in rules:
+    groups = data.get("gates") if path not in Recipe.model_fields else None
+    for group in groups if isinstance(groups, list) else []:
+        for rules in group.values() if isinstance(group, dict) else []:
+            if isinstance(rules, dict) and path in rules:
                 match = GATE.match(str(rules[path]))
                 if match is None:
                     raise RecipeError(f"gate {path!r} reads {rules[path]!r}, whose limit cannot be replaced")

@@ -269,3 +269,12 @@ def test_what_the_hostile_snapshot_must_contain() -> None:
     ]
     # Its extraction is quadratic in the depth; 50,000 levels exceed any sensible bound.
     assert missing == ["50,000 nested div elements"]
+
+
+@pytest.mark.parametrize("data", [b"<html>404</html>", gzip.compress(b"<html>404</html>")], ids=["plain", "gzip"])
+def test_a_file_that_is_no_warc_costs_only_itself(data: bytes) -> None:
+    counts: list[str] = []
+    batches = list(read_documents(io.BytesIO(data), 0, "a.warc.gz", Extraction(), False, counts.append))
+    (row,) = [row for batch in batches for row in batch.to_pylist()]
+    assert (row["verdict"], counts) == ("warc_damaged", ["damaged_regions"])
+    assert "not a WARC" in row["detail"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from curation_assets.lake import station as station_module
 from curation_assets.lake.lake import Lake, LakeError, Manifest
-from curation_assets.lake.parts import PartWriter, describe, part_name, read_table
+from curation_assets.lake.parts import PartWriter, describe, part_name, read_batches, read_table
 from curation_assets.lake.station import (
     Check,
     CheckFailed,
@@ -306,3 +306,11 @@ def test_a_second_run_of_a_partition_waits_for_the_first(lake: Lake) -> None:
         order.append("first")
     other.join()
     assert order == ["first", "second"]
+
+
+def test_batches_never_join_what_was_written_apart(tmp_path: Path) -> None:
+    """A writer bounds what it writes by bytes; joining row groups would undo that."""
+    with PartWriter(tmp_path / "a.parquet", NUMBERS, "f") as writer:
+        for rows in (3, 1, 5):
+            writer.write(pa.table({"doc": range(rows), "value": range(rows)}, schema=NUMBERS))
+    assert [batch.num_rows for batch in read_batches(tmp_path / "a.parquet", ["doc"], 4)] == [3, 1, 4, 1]

@@ -88,11 +88,33 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         ({"gates": [{"a": {"x": "words < 3"}}, {"b": {"x": "words < 3"}}]}, "used twice"),
         ({"gates": ["words < 3"]}, "a group of gates"),
         ({"gates": [{"a": {"x": "no_such_column < 3"}}]}, "no_such_column"),
+        ({"gates": [{"a": {"kept": "words < 3"}}]}, "verdict of its own"),
+        ({"gates": None}, "gates"),
+        ({"packing.shard_tokens": 100}, "cannot hold a sequence"),
     ],
 )
 def test_what_cannot_be_used_is_named(overrides: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe("fineweb", overrides)
+
+
+def test_a_field_wins_over_a_gate_of_the_same_name() -> None:
+    assert load_recipe("fineweb", {"consent": ["noai"]}).consent == ("noai",)
+
+
+def test_a_limit_may_be_written_with_an_exponent() -> None:
+    (gate,) = [
+        gate for gate in load_recipe("fineweb", {"language_score": 1e-05}).gates if gate.name == "language_score"
+    ]
+    assert gate.limit == 1e-05
+
+
+@pytest.mark.parametrize("content", ["", "- a", "text"])
+def test_a_file_that_holds_no_mapping_is_an_error(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match="holds no recipe"):
+        load_recipe(str(path), {"packing.seed": 2})
 
 
 def test_an_unknown_recipe_names_the_known_ones() -> None:

@@ -1,11 +1,13 @@
--- The corpus holds exactly the documents whose verdict is `kept`, each with text.
+-- The corpus holds exactly the documents whose verdict is `kept`, under their own names, each with text.
 -- Views: verdicts, this (corpus).
 SELECT
-    count(*) = (SELECT count(*) FROM verdicts WHERE verdict = 'kept')
-        AND count(DISTINCT this.doc) = count(*)
-        AND count(*) FILTER (WHERE kept.doc IS NULL) = 0
-        AND count(*) FILTER (WHERE this.text IS NULL) = 0 AS passed,
-    (SELECT count(*) FROM verdicts WHERE verdict = 'kept') AS kept,
-    count(*) AS rows
-FROM (SELECT doc, text FROM this) AS this
-LEFT JOIN (SELECT doc FROM verdicts WHERE verdict = 'kept') AS kept ON kept.doc = this.doc
+    count(*) FILTER (
+        WHERE kept.doc IS NULL OR made.doc IS NULL
+            OR made.record_id IS DISTINCT FROM kept.record_id OR made.url IS DISTINCT FROM kept.url
+            OR made.text_bytes IS NULL OR made.text_bytes = 0
+    ) = 0
+        AND count(DISTINCT made.doc) = count(made.doc) AS passed,
+    count(kept.doc) AS kept,
+    count(made.doc) AS rows
+FROM (SELECT doc, record_id, url FROM verdicts WHERE verdict = 'kept') AS kept
+FULL JOIN (SELECT doc, record_id, url, strlen(text) AS text_bytes FROM this) AS made ON made.doc = kept.doc

@@ -1,14 +1,17 @@
 -- Response records read = rows written; every row is usable text or has a verdict; keys are unique.
 -- Views: this (documents), stats (name, value): the reader's own counters.
+WITH read AS (
+    SELECT coalesce(sum(value) FILTER (WHERE name IN ('responses', 'damaged_regions')), 0)::BIGINT AS records
+    FROM stats
+)
 SELECT
-    count(*) = max(read.records)
+    count(*) = (SELECT records FROM read)
         AND count(*) FILTER (WHERE verdict IS NULL AND (text IS NULL OR text = '')) = 0
         AND count(*) FILTER (WHERE verdict IS NOT NULL AND text IS NOT NULL) = 0
         AND count(DISTINCT doc) = count(*) AS passed,
-    max(read.records) AS records,
+    (SELECT records FROM read) AS records,
     count(*) AS rows,
     count(*) FILTER (WHERE verdict IS NULL) AS usable,
     count(*) FILTER (WHERE verdict IS NOT NULL) AS unusable,
     count(*) - count(DISTINCT doc) AS repeated
-FROM (SELECT doc, verdict, text FROM this),
-    (SELECT coalesce(sum(value) FILTER (WHERE name IN ('responses', 'damaged_regions')), 0)::BIGINT AS records FROM stats) AS read
+FROM (SELECT doc, verdict, text FROM this)

@@ -1,14 +1,29 @@
--- What the shard files hold, by their own indexes, is what was packed.
--- Views: packed_sequences, this (the copied segments), stats.
+-- The shard files hold what was packed: their sizes on disk are those of the packed tokens and sequences, and the
+-- segments beside them are the plan's.
+-- Views: packed_sequences, this (the copied segments), files (name, bytes: as they lie on disk), stats.
+WITH packed AS (
+    SELECT
+        coalesce(sum(token_count), 0)::BIGINT AS tokens,
+        count(DISTINCT (shard, sequence)) AS sequences,
+        count(DISTINCT shard) AS shards
+    FROM packed_sequences
+),
+written AS (
+    SELECT
+        coalesce(sum(bytes) FILTER (WHERE name LIKE '%.bin'), 0)::BIGINT AS bin_bytes,
+        coalesce(sum(bytes) FILTER (WHERE name LIKE '%.idx'), 0)::BIGINT AS idx_bytes,
+        count(*) FILTER (WHERE name LIKE '%.bin') AS shards
+    FROM files
+)
 SELECT
-    packed.tokens = written.tokens AND packed.sequences = written.sequences AND packed.segments = copied.segments AS passed,
+    written.shards = packed.shards
+        AND written.bin_bytes = packed.tokens * (SELECT coalesce(max(value), 0) FROM stats WHERE name = 'token_bytes')
+        -- A header of 34 bytes and one closing document index a shard; 4 + 8 + 8 bytes a sequence.
+        AND written.idx_bytes = packed.shards * 42 + packed.sequences * 20
+        AND (SELECT count(*) FROM (FROM packed_sequences EXCEPT ALL FROM this)) = 0
+        AND (SELECT count(*) FROM (FROM this EXCEPT ALL FROM packed_sequences)) = 0 AS passed,
     packed.tokens AS packed_tokens,
-    written.tokens AS written_tokens,
     packed.sequences AS packed_sequences,
-    written.sequences AS written_sequences
-FROM
-    (SELECT coalesce(sum(token_count), 0)::BIGINT AS tokens, count(DISTINCT (shard, sequence)) AS sequences, count(*) AS segments
-     FROM packed_sequences) AS packed,
-    (SELECT count(*) AS segments FROM this) AS copied,
-    (SELECT coalesce(sum(value) FILTER (WHERE name = 'tokens'), 0)::BIGINT AS tokens,
-            coalesce(sum(value) FILTER (WHERE name = 'sequences'), 0)::BIGINT AS sequences FROM stats) AS written
+    written.bin_bytes,
+    written.idx_bytes
+FROM packed, written

@@ -1,12 +1,28 @@
--- Documents = kept + dropped, each once, and every dropped one says why.
--- Views: documents, this (verdicts).
+-- Documents = kept + dropped, each once; every dropped one says why; what is kept failed nothing.
+-- Views: documents, filter_verdicts, duplicate_clusters, this (verdicts).
+WITH expected AS (
+    SELECT
+        documents.doc,
+        documents.record_id,
+        filter_verdicts.verdict IS NULL AND coalesce(duplicate_clusters.survivor, true) AS kept
+    FROM documents
+    LEFT JOIN filter_verdicts USING (doc)
+    LEFT JOIN duplicate_clusters USING (doc)
+)
 SELECT
-    count(*) = (SELECT count(*) FROM documents)
-        AND count(DISTINCT doc) = count(*)
-        AND count(*) FILTER (WHERE verdict IS NULL) = 0
-        AND count(*) FILTER (WHERE verdict <> 'kept' AND station IS NULL) = 0
-        AND count(*) FILTER (WHERE station NOT IN ('acquisition') AND (value IS NULL OR "limit" IS NULL)) = 0 AS passed,
-    (SELECT count(*) FROM documents) AS documents,
-    count(*) FILTER (WHERE verdict = 'kept') AS kept,
-    count(*) FILTER (WHERE verdict <> 'kept') AS dropped
-FROM this
+    count(*) FILTER (
+        WHERE expected.doc IS NULL OR this.doc IS NULL
+            OR this.record_id IS DISTINCT FROM expected.record_id
+            OR expected.kept IS DISTINCT FROM (this.verdict = 'kept')
+    ) = 0
+        AND count(DISTINCT this.doc) = count(this.doc)
+        AND count(*) FILTER (WHERE this.verdict IS NULL) = 0
+        AND count(*) FILTER (WHERE this.verdict <> 'kept' AND this.station IS NULL) = 0
+        AND count(*) FILTER (
+            WHERE this.station <> 'acquisition' AND (this.value IS NULL OR this."limit" IS NULL)
+        ) = 0 AS passed,
+    count(expected.doc) AS documents,
+    count(*) FILTER (WHERE this.verdict = 'kept') AS kept,
+    count(*) FILTER (WHERE this.verdict <> 'kept') AS dropped
+FROM expected
+FULL JOIN this ON this.doc = expected.doc

@@ -1,0 +1,170 @@
+"""Every check is shown to fail: the fault that it is there for is put into the table, and it says so."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.lake.lake import Partition
+from curation_assets.lake.query import Source, query, source
+from curation_assets.lake.station import Check, Staged, Station
+from curation_assets.line import Line
+
+Fault = Callable[[pa.Table], pa.Table]
+
+
+def without_first(table: pa.Table) -> pa.Table:
+    return table.slice(1)
+
+
+def first_instead_of_last(table: pa.Table) -> pa.Table:
+    return pa.concat_tables([table.slice(0, table.num_rows - 1), table.slice(0, 1)])
+
+
+def swapped(one: str, other: str) -> Fault:
+    def swap(table: pa.Table) -> pa.Table:
+        a, b = table.column_names.index(one), table.column_names.index(other)
+        return table.set_column(a, one, table[other]).set_column(b, other, table[one])
+
+    return swap
+
+
+def replaced(column: str, change: Callable[[np.ndarray], None]) -> Fault:
+    def replace(table: pa.Table) -> pa.Table:
+        values = table[column].to_numpy().copy()
+        change(values)
+        field = table.schema.field(column)
+        return table.set_column(table.column_names.index(column), field, pa.array(values, field.type))
+
+    return replace
+
+
+def kept_after_all(table: pa.Table) -> pa.Table:
+    verdicts = table["verdict"].to_pylist()
+    verdicts[next(i for i, verdict in enumerate(verdicts) if verdict != "kept")] = "kept"
+    return table.set_column(table.column_names.index("verdict"), "verdict", pa.array(verdicts))
+
+
+def emptied(column: str) -> Fault:
+    def empty(table: pa.Table) -> pa.Table:
+        values = table[column].to_pylist()
+        values[values.index(next(value for value in values if value))] = ""
+        field = table.schema.field(column)
+        return table.set_column(table.column_names.index(column), field, pa.array(values, field.type))
+
+    return empty
+
+
+def moved(values: np.ndarray) -> None:
+    values[np.argmax(values > 0)] += 1
+
+
+def one_more(values: np.ndarray) -> None:
+    values[0] += 1
+
+
+def exchanged(values: np.ndarray) -> None:
+    other = np.argmax(values != values[0])
+    values[0], values[other] = values[other], values[0]
+
+
+FAULTS: list[tuple[str, str, Fault]] = [
+    ("warc_files", "warc_files_are_listed_once", first_instead_of_last),
+    ("documents", "records_are_conserved", without_first),
+    ("documents", "records_are_conserved", first_instead_of_last),
+    ("documents", "records_are_conserved", emptied("text")),
+    ("documents", "columns_are_as_declared", lambda table: table.drop_columns(["charset"])),
+    ("documents", "columns_are_as_declared", lambda table: table.append_column("more", table["doc"])),
+    ("url_matches", "every_document_has_one_row", without_first),
+    ("languages", "every_document_has_one_row", first_instead_of_last),
+    ("signals", "columns_are_as_declared", lambda table: table.set_column(1, "dup_para_frac", table["words"])),
+    ("signals", "every_document_has_one_row", replaced("doc", one_more)),
+    ("filter_verdicts", "every_document_has_one_row", without_first),
+    ("pii_spans", "survivors_have_one_row", without_first),
+    ("signatures", "survivors_have_one_row", first_instead_of_last),
+    ("duplicate_clusters", "clusters_have_one_survivor", without_first),
+    ("duplicate_clusters", "clusters_have_one_survivor", replaced("cluster_size", one_more)),
+    ("verdicts", "verdicts_are_conserved", without_first),
+    ("verdicts", "verdicts_are_conserved", kept_after_all),
+    ("verdicts", "verdicts_are_conserved", swapped("record_id", "url")),
+    ("verdicts", "verdicts_are_conserved", first_instead_of_last),
+    ("corpus", "corpus_is_what_was_kept", without_first),
+    ("corpus", "corpus_is_what_was_kept", emptied("text")),
+    ("corpus", "corpus_is_what_was_kept", swapped("record_id", "url")),
+    ("tokens", "documents_are_tokenised", without_first),
+    ("tokens", "documents_are_tokenised", replaced("token_count", one_more)),
+    ("packed_sequences", "tokens_are_conserved", without_first),
+    ("packed_sequences", "tokens_are_conserved", first_instead_of_last),
+    ("packed_sequences", "tokens_are_conserved", replaced("token_count", one_more)),
+    ("packed_sequences", "tokens_are_conserved", replaced("position", moved)),
+    ("packed_sequences", "tokens_are_conserved", replaced("token_start", one_more)),
+    ("training_shards", "shards_hold_all_tokens", without_first),
+    ("training_shards", "shards_hold_all_tokens", replaced("doc", exchanged)),
+]
+
+
+def station_of(line: Line, name: str) -> Station:
+    return next(station for station in line.stations if station.name == name)
+
+
+def table_of(partition: Partition) -> pa.Table:
+    found = source(partition.paths())
+    return ds.dataset(found, format="parquet").to_table() if isinstance(found, list) else found.to_table()
+
+
+def verdict(line: Line, station: Station, check: Check, this: pa.Table, files: dict[str, int]) -> bool:
+    partition = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
+    views: dict[str, Source] = {
+        name: source(line.lake.partition(key, SAMPLE_SNAPSHOT).paths()) for name, key in station.inputs.items()
+    }
+    stats = partition.manifest().stats
+    views["this"] = this
+    views["stats"] = pa.table({"name": list(stats), "value": list(stats.values())})
+    views["files"] = pa.table({"name": list(files), "bytes": list(files.values())})
+    if station.schema is not None:
+        views["declared"] = station.schema.empty_table()
+    (row,) = query(check.sql, views, check.parameters).to_pylist()
+    return row["passed"]
+
+
+def files_of(partition: Partition) -> dict[str, int]:
+    return {file.name: file.bytes for file in partition.manifest().files}
+
+
+@pytest.mark.parametrize(("name", "check", "fault"), FAULTS, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(FAULTS)])
+def test_a_fault_is_found(line: Line, staged: dict[str, Staged], name: str, check: str, fault: Fault) -> None:
+    station = station_of(line, name)
+    partition = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
+    (judged,) = [one for one in station.checks if one.name == check]
+    sound = table_of(partition)
+    assert verdict(line, station, judged, sound, files_of(partition))
+    assert not verdict(line, station, judged, fault(sound), files_of(partition))
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".idx"])
+def test_a_shard_file_that_is_short_or_gone_is_found(line: Line, staged: dict[str, Staged], suffix: str) -> None:
+    station = station_of(line, "training_shards")
+    partition = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
+    (judged,) = station.conservation
+    sound, files = table_of(partition), files_of(partition)
+    name = next(name for name in files if name.endswith(suffix))
+    for size in (0, files[name] - 2):
+        assert not verdict(line, station, judged, sound, {**files, name: size})
+
+
+def test_every_check_has_a_fault(line: Line) -> None:
+    checks = {check.name for station in line.stations for check in station.checks}
+    assert checks - {check for _, check, _ in FAULTS} == {"tokenizer_is_reversible"}
+
+
+def test_a_tokenizer_that_loses_text_is_found_unless_it_was_given() -> None:
+    def passed(**stats: int) -> bool:
+        views: dict[str, Source] = {"stats": pa.table({"name": list(stats), "value": list(stats.values())})}
+        return query("checks/tokenizer_is_reversible", views).to_pylist()[0]["passed"]
+
+    assert passed(vocabulary=300, given=0, sampled_documents=3, irreversible_documents=0)
+    assert not passed(vocabulary=300, given=0, sampled_documents=3, irreversible_documents=1)
+    assert passed(vocabulary=300, given=1, sampled_documents=3, irreversible_documents=1)
