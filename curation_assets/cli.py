@@ -188,6 +188,8 @@ def trace(
         line = Line(_settings(source=source, lake=lake, recipe=recipe, set=set))
         found = trace_token(line, snapshot or newest(line), shard, sequence, token)
         table = Table(show_header=False, box=None)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for name, value in {
             "record id": found.record_id,
             "url": found.url,
@@ -307,7 +309,8 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
     urls = query("provenance/first_url", {"verdicts": source(verdicts.paths())})["url"].to_pylist()
     command, options = _this_command(), _options(line.settings)
     console.print("\nNext:")
-    console.print("  make dev", "the Dagster UI", sep="    # ")
+    ui = "make dev" if Path("Makefile").is_file() else "dagster dev -m curation_assets.definitions"
+    console.print(f"  {ui}    # the Dagster UI")
     for arguments in (
         "trace --shard 0 --sequence 0 --fetch",
         *(f"explain {shlex.quote(printable(url))}" for url in urls),
@@ -318,7 +321,8 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
 def _this_command() -> str:
     """How this program was called, as short as it can be typed here."""
     path = Path(sys.argv[0])
-    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else "curation"
+    here = path.is_absolute() and path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd()) if here else path) if here or len(path.parts) > 1 else path.name
 
 
 def _options(settings: Settings) -> str:
