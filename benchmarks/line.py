@@ -34,6 +34,8 @@ if __name__ == "__main__":
     settings = Settings(source=sys.argv[1], lake=sys.argv[3], workers=int(sys.argv[4]),
                         recipe_set={"extraction.extractor": "resiliparse"}, tokenizer=sys.argv[5] or None)
     for staged in Line(settings).run(sys.argv[2]):
+        if staged.station.name == sys.argv[6]:
+            break
         print(f"{staged.station.name:<20}{staged.seconds:>8.2f} s", flush=True)
 """
 
@@ -60,14 +62,17 @@ def extraction_alone(source: str, snapshot: str) -> tuple[float, float, int]:
 
 
 def whole_line(
-    source: str, snapshot: str, lake: Path, workers: int, tokenizer: Path | None
+    source: str, snapshot: str, lake: Path, workers: int, tokenizer: Path | None, last: str = ""
 ) -> tuple[float, float, int]:
-    """CPU seconds, wall seconds and the largest process's peak memory (bytes) of the line with an empty lake."""
+    """CPU seconds, wall seconds and the largest process's peak memory (bytes) of the line with an empty lake.
+
+    It ends after the station called `last`, if one is named.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     script = lake.with_suffix(".py")
     script.write_text(RUN)
-    command = [sys.executable, str(script), source, snapshot, str(lake), str(workers), str(tokenizer or "")]
+    command = [sys.executable, str(script), source, snapshot, str(lake), str(workers), str(tokenizer or ""), last]
     subprocess.run(command, check=True)
     wall = time.perf_counter() - started
     try:
@@ -96,16 +101,26 @@ def main(arguments: list[str]) -> None:
         training, wall, peak = whole_line(source, snapshot, folder / "first", workers, None)
         tokenizer = folder / "first" / "fineweb" / "tokenizer" / snapshot / "tokenizer.json"
         cpu, _, _ = whole_line(source, snapshot, folder / "second", workers, tokenizer)
+        station, _, _ = whole_line(source, snapshot, folder / "third", workers, None, "documents")
         alone, decoded, pages = extraction_alone(source, snapshot)
     print(f"\nextraction alone:   {alone:7.2f} CPU s for {pages:,} pages ({decoded:.2f} of it after decoding)")
     for title, seconds in (
+        ("the extraction station, WARC to text", station),
         ("the line, training a tokenizer", training),
         ("with a tokenizer given", cpu),
         ("with one given, start-up taken off", cpu - start),
     ):
         print(f"{title:<36}{seconds:7.2f} CPU s, {seconds / alone:.2f} times extraction alone")
     print(f"{wall:.1f} s on {workers} workers; largest process {peak / 2**20:.0f} MiB")
-    figures = {"with_training": training / alone, "start_seconds": start, "marginal": (cpu - start) / alone}
+    print(
+        f"the line is {training / station:.2f} times its extraction station, {cpu / station:.2f} with a tokenizer given"
+    )
+    figures = {
+        "with_training": training / alone,
+        "of_station": training / station,
+        "start_seconds": start,
+        "marginal": (cpu - start) / alone,
+    }
     print(json.dumps({"name": "line", "ours": cpu, "peer": alone, "ratio": cpu / alone, **figures, "peak_bytes": peak}))
 
 
