@@ -11,6 +11,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation_assets.acquisition.archive import ArchiveError, BrokenTransferError, UnreachableError
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.lake import Stats
 from curation_assets.lake.station import Progress, Staged, Station, staging
@@ -110,7 +111,10 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
     def materialise(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
         resources = context.resources
         progress = resources.reporter.progress(station, context.log.info)
-        with staging(station, line.lake, context.partition_key, resources.engine, progress) as staged:
+        with (
+            _passing_faults_only(line),
+            staging(station, line.lake, context.partition_key, resources.engine, progress) as staged,
+        ):
             for result in staged.results:
                 yield dg.AssetCheckResult(
                     check_name=result.check.name, passed=result.passed, metadata=result.evidence, asset_key=key
@@ -127,6 +131,17 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
         )
 
     return materialise
+
+
+@contextmanager
+def _passing_faults_only(line: Line) -> Iterator[None]:
+    """Let the retry policy see only faults of the source that may pass: a broken or unreachable network."""
+    try:
+        yield
+    except ArchiveError as error:
+        if isinstance(error, UnreachableError | BrokenTransferError) and "://" in line.settings.source:
+            raise
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def definition_metadata(station: Station, line: Line) -> dict[str, Any]:

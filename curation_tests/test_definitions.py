@@ -142,6 +142,16 @@ def test_data_that_breaks_a_check_stops_before_anything_downstream(
         assert not list((tmp_path / "fineweb").glob(f"{table}/*/_manifest.json"))
 
 
+def test_a_source_that_is_not_there_fails_at_once(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    """Retries are for a network: a folder will not appear by waiting minutes for it."""
+    result = curate(
+        build_definitions(Settings(source=str(tmp_path / "none"), lake=tmp_path)), instance, raise_on_error=False
+    )
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    assert not [event for event in result.all_node_events if event.is_step_restarted]
+    assert "does not exist" in str(failure.step_failure_data.user_failure_data.description)
+
+
 def test_the_sensor_adds_what_the_source_lists_once(definitions: dg.Definitions) -> None:
     (sensor,) = definitions.sensors or []
     with dg.instance_for_test() as instance:
