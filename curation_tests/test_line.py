@@ -258,3 +258,19 @@ def test_every_column_of_every_table_is_described(line: Line) -> None:
     for station in line.stations:
         for column in station.schema.names if station.schema is not None else []:
             assert line.meaning(station, column), (station.name, column)
+
+
+def test_a_recipe_without_gates_honours_consent_and_drops_what_cleaning_empties(
+    line: Line, staged: dict[str, Staged], engine: LocalEngine, tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(line.lake.root, tmp_path / "lake")
+    overrides = {**line.settings.recipe_set, "gates": []}
+    other = Line(line.settings.model_copy(update={"lake": tmp_path / "lake", "recipe_set": overrides}))
+    for _ in other.run(SAMPLE_SNAPSHOT, engine):
+        pass
+    counts = Counter(table(other, "verdicts")["verdict"])
+    assert counts["consent"] == 6
+    assert counts["clean_text_empty"] > 0
+    assert counts["kept"] > 182

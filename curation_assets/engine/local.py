@@ -43,6 +43,11 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int | None = None) -> None:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise RuntimeError(
+                "a worker process is importing the main script, which starts an engine of its own: put what the "
+                'script does under `if __name__ == "__main__":`'
+            )
         self.workers = workers or os.cpu_count() or 1
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers}")

@@ -44,6 +44,14 @@ GATES = pa.schema(
     ]
 )
 
+NOTHING_LEFT = {
+    "station": "cleaning",
+    "gate": "clean_text_empty",
+    "signal": "clean_lines",
+    "operator": "<",
+    "limit": 1.0,
+}
+
 SIGNAL_COLUMNS = {
     "dup_para_frac": "paragraphs that occurred before, share of all paragraphs",
     "dup_para_char_frac": "their characters, share of the text",
@@ -230,7 +238,9 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
         [
             {"position": position, "gate": gate.name, **gate.model_dump(exclude={"name"})}
             for position, gate in enumerate(params.gates)
-        ],
+        ]
+        # Whatever the recipe says: a document of which the line edits leave nothing cannot be kept.
+        + [{**NOTHING_LEFT, "position": len(params.gates)}],
         schema=GATES,
     )
     decided = query(
@@ -239,8 +249,7 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
         {
             "honoured": list(params.consent),
             "languages": list(params.languages),
-            # At least one: a recipe may have no gates.
-            "signals": sorted({"language_score", *(gate.signal for gate in params.gates)}),
+            "signals": sorted({NOTHING_LEFT["signal"], *(gate.signal for gate in params.gates)}),
         },
         threads=1,
     )

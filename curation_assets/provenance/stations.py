@@ -43,7 +43,7 @@ def verdicts(recipe: Recipe, documents: Key) -> PartStation:
         group="provenance",
         description=f"One row per response record: `{KEPT}`, or the gate that decided, with its value and limit.",
         version="1",
-        params=VerdictParameters(minhash_position=len(recipe.gates)),
+        params=VerdictParameters(minhash_position=len(recipe.gates) + 1),
         inputs={
             "documents": documents,
             "filter_verdicts": (recipe.name, "filter_verdicts"),

@@ -20,7 +20,10 @@ PUBLISHED = Path(__file__).parent
 COMPUTED_SIGNALS = ("opted_out", "language_kept", "language_score")
 """Columns that sql/filtering/filter_verdicts.sql makes besides those of the annotation tables."""
 
-OTHER_VERDICTS = ("kept", "minhash_duplicate")
+CONSENT = ("noai", "noimageai", "tdm-reservation")
+CONSENT_GATE = {"name": "consent", "station": "consent", "signal": "opted_out", "operator": ">", "limit": 0}
+
+OTHER_VERDICTS = ("kept", "minhash_duplicate", "clean_text_empty")
 """Verdicts that are no gate's; see sql/provenance/verdicts.sql."""
 
 GATED_SIGNALS = frozenset({*COMPUTED_SIGNALS, *SIGNALS.names, *URL_ANNOTATIONS.names} - {"line_edits"})
@@ -109,8 +112,8 @@ class Recipe(Parameters):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str
     extraction: Extraction
-    consent: tuple[str, ...] = ("noai", "noimageai", "tdm-reservation")
-    """Opt-out signals that are honoured when the recipe has a consent gate."""
+    consent: tuple[str, ...] = CONSENT
+    """Opt-out signals that are honoured. Unless there are none, a recipe without a consent gate is given one."""
     url_filter: UrlFilter
     language: Language
     gates: tuple[Gate, ...]
@@ -127,6 +130,8 @@ class Recipe(Parameters):
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
                 raise ValueError(f"gate names are used twice: {', '.join(repeated)}")
+            if data.get("consent", CONSENT) and not any(gate["signal"] == "opted_out" for gate in gates):
+                gates.insert(0, CONSENT_GATE)
             data = {**data, "gates": gates}
         return data
 

@@ -71,7 +71,8 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         "name: mine\ndescription: d\nextraction: {extractor: resiliparse}\nurl_filter: {}\n"
         "language: {languages: [de]}\ngates:\n- size:\n    too_short: words < 10\n"
     )
-    assert [gate.name for gate in load_recipe(str(path)).gates] == ["too_short"]
+    assert [gate.name for gate in load_recipe(str(path)).gates] == ["consent", "too_short"]
+    assert [gate.name for gate in load_recipe(str(path), {"consent": []}).gates] == ["too_short"]
 
 
 @pytest.mark.parametrize(
