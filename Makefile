@@ -14,10 +14,18 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
+# An environment of another Python version than PYTHON's, where that is given, or than its own python's is made anew.
+CHOSEN := $(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON))
+LIBRARY := $(VENV)/lib/$(shell $(CHOSEN) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+ifeq ($(wildcard $(LIBRARY)),)
+$(VENV)/.ready: again
+endif
+.PHONY: again
+
 # The environment holds exact pins with hashes; it is brought up to date when they or the package's metadata change.
 $(VENV)/.ready: pyproject.toml constraints.txt build_hook.py
 	@echo "Making the environment in $(VENV) (once; about a minute)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python -a -d $(LIBRARY) || $(PYTHON) -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > $(VENV)/uv.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r $(VENV)/uv.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
@@ -34,6 +42,7 @@ test: $(VENV)/.ready  ## run the whole test suite
 
 dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
 	@mkdir -p $(CURATION_STATE)
+	@$(BIN)/curation prepare
 	@PYTHONWARNINGS='ignore:Function `dev_command` is superseded' $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 bench: $(VENV)/.ready  ## run the benchmarks: our rates beside a named peer's
@@ -49,5 +58,6 @@ pins: $(VENV)/.ready  ## resolve all pins again
 		--python-version 3.11 --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--no-emit-find-links --output-file constraints.txt pyproject.toml -
 
-clean:  ## delete the environment, the demo's lake and the Dagster state
+clean:  ## delete the environment, the demo's lake and settings, and the Dagster state
 	@rm -rf $(VENV) lake .dagster
+	@! grep -qs '^# Written by `curation demo`' curation.yaml || rm curation.yaml

@@ -25,12 +25,12 @@ from measure import report
 from curation_assets.acquisition.documents import Extraction, read_documents
 from curation_assets.filtering.language import identify_language
 from curation_assets.filtering.signals import SIGNALS, annotate_signals
-from curation_assets.recipes.recipe import load_recipe
+from curation_assets.recipes.loading import load_recipe
 from curation_tests.filtering.slow_signals import slow_signals
 
 PAGES = 1500
 OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
-GATES = [gate for gate in load_recipe("fineweb").gates if gate.signal in SIGNALS.names]
+GATES = [gate for _, _, gate in load_recipe("fineweb").gates if gate.signal in SIGNALS.names]
 
 
 def english_pages(folder: Path, count: int) -> list[str]:

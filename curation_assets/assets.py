@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from curation_assets.acquisition.archive import ArchiveError, BrokenTransferError, UnreachableError
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.lake import Stats
-from curation_assets.lake.station import Progress, Staged, Station, staging
+from curation_assets.lake.station import CheckFailed, Progress, Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
@@ -120,8 +120,7 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
                     check_name=result.check.name, passed=result.passed, metadata=result.evidence, asset_key=key
                 )
             if staged.failed:
-                names = ", ".join(result.check.name for result in staged.failed)
-                raise dg.Failure(f"{staged.partition.name} was not published: {names} failed", allow_retries=False)
+                raise dg.Failure(str(CheckFailed(staged.partition.name, staged.failed)), allow_retries=False)
             staged.publish()
         resources.reporter.published(staged)
         yield dg.MaterializeResult(
@@ -171,7 +170,8 @@ def column_lineage(station: Station, line: Line) -> dict[str, Any]:
         ]
         for column in (station.schema.names if station.schema is not None else [])
     }
-    deps = {column: found for column, found in deps.items() if found}
+    # Two inputs are the same table where a recipe leaves out what lies between; Dagster refuses a column named twice.
+    deps = {column: list(dict.fromkeys(found)) for column, found in deps.items() if found}
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}
 
 
@@ -191,6 +191,8 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
         "parts_reused": staged.parts_reused,
         "seconds": round(staged.seconds, 3),
     }
+    if staged.note:
+        metadata["note"] = staged.note
     if staged.seconds:
         metadata["rows_per_second"] = round(stats.get("rows_in", rows_out) / staged.seconds, 1)
     dropped = {name.removeprefix("dropped."): count for name, count in stats.items() if name.startswith("dropped.")}

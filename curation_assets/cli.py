@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,17 +13,20 @@ import typer
 import yaml
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from curation_assets.acquisition.archive import ArchiveError
-from curation_assets.lake.lake import LakeError, Stats, write_atomically
+from curation_assets.lake.lake import LakeError, write_atomically
 from curation_assets.lake.query import query, source
-from curation_assets.lake.station import Staged, Station
+from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.provenance.explain import Explanation
-from curation_assets.recipes.recipe import RecipeError
+from curation_assets.provenance.trace import Passage
+from curation_assets.recipes.loading import RecipeError
 from curation_assets.settings import Settings
+
+DEMO_SETTINGS = "# Written by `curation demo`. `make clean` deletes this file as long as this line is in it."
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,9 +56,13 @@ def _plain_errors() -> Iterator[None]:
 
     try:
         yield
-    except (ArchiveError, LakeError, RecipeError, TraceError, FileNotFoundError, ValueError) as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}")
+    except (ArchiveError, LakeError, RecipeError, TraceError, ValueError, OSError) as error:
+        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        errors.print(f"[red]error:[/red] {escape(str(message))}")
         raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        errors.print("interrupted; run again to go on")
+        raise typer.Exit(130) from None
 
 
 def _settings(**given: Any) -> Settings:
@@ -73,70 +80,6 @@ def _settings(**given: Any) -> Settings:
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
-class BarReporter:
-    """A progress bar for each station, and what was published."""
-
-    def __init__(self, bars: Progress) -> None:
-        self.bars = bars
-        self.staged: list[Staged] = []
-        self._tasks: dict[str, Any] = {}
-
-    def progress(self, station: Station, log: Callable[[str], None]) -> Callable[[int, int, Stats], None]:
-        """A bar that fills as parts are finished."""
-        task = self._tasks[station.name] = self.bars.add_task(station.name, total=None, note="")
-
-        def advance(done: int, total: int, stats: Stats) -> None:
-            self.bars.update(task, completed=done, total=total, note=f"{stats.get('rows_out', 0):,} rows")
-
-        return advance
-
-    def published(self, staged: Staged) -> None:
-        """Complete the station's bar."""
-        self.staged.append(staged)
-        files = len(staged.manifest.files)
-        rows = staged.manifest.stats.get("rows_out", staged.manifest.rows)
-        note = f"{rows:,} rows" if staged.fresh else f"{rows:,} rows, up to date"
-        self.bars.update(self._tasks[staged.station.name], completed=files, total=files, note=note)
-
-
-def _use_instance() -> None:
-    """Record runs where `make dev` looks: the folder with dagster.yaml, unless DAGSTER_HOME says otherwise."""
-    here = Path.cwd()
-    if "DAGSTER_HOME" not in os.environ and (here / "dagster.yaml").is_file():
-        os.environ["DAGSTER_HOME"] = str(here)
-    if os.environ.get("DAGSTER_HOME") == str(here):
-        os.environ.setdefault("CURATION_STATE", str(here / ".dagster"))
-
-
-def materialise(settings: Settings, snapshot: str) -> list[Staged]:
-    """Materialise every asset for one snapshot in this process, with progress bars.
-
-    The run is recorded in the Dagster instance of DAGSTER_HOME, where there is one. Raises `LakeError` when data
-    broke a check, and otherwise whatever a station raised.
-    """
-    import dagster as dg
-
-    from curation_assets.definitions import build_definitions
-    from curation_assets.partitions import SNAPSHOTS
-
-    instance = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
-    name, note = TextColumn("{task.description:<20}"), TextColumn("{task.fields[note]}")
-    bars = Progress(name, BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), note, console=errors)
-    with instance, bars:
-        reporter = BarReporter(bars)
-        definitions = build_definitions(settings, reporter)
-        instance.add_dynamic_partitions(str(SNAPSHOTS.name), [snapshot])
-        try:
-            definitions.resolve_job_def("curate_snapshot").execute_in_process(
-                partition_key=snapshot,
-                instance=instance,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
-        except dg.Failure as failure:
-            raise LakeError(failure.description) from failure
-    return reporter.staged
-
-
 @app.command()
 def run(
     snapshot: Annotated[str, typer.Option(help="Such as CC-MAIN-2025-05.")],
@@ -152,9 +95,10 @@ def run(
     Run it again after a failure or a change: only what is missing or no longer current is redone.
     """
     with _plain_errors():
+        from curation_assets.runs import materialise
+
         settings = _settings(source=source, recipe=recipe, warcs=warcs, lake=lake, workers=workers, set=set)
-        _use_instance()
-        staged = materialise(settings, snapshot)
+        staged = materialise(settings, snapshot, errors)
         show_summary(Line(settings), snapshot, staged)
 
 
@@ -199,15 +143,17 @@ def trace(
             "length": found.warc_length,
             "document": f"{found.doc} (part {found.doc >> 32}, row {found.doc & 0xFFFFFFFF})",
             "token": f"{found.token_of_document} of the document: {found.token_text!r}",
-            "passage": found.passage,
         }.items():
             table.add_row(f"[bold]{name}[/bold]", escape(printable(str(value))))
+        if found.approximate:
+            table.add_row("", "approximate: the tokenizer encodes this text otherwise now")
+        table.add_row("[bold]passage[/bold]", marked(found.shown))
         console.print(table)
         if fetch:
             again = fetch_record(line, found)
             state = "the same text as in the lake" if again.unchanged else "another text than in the lake"
             console.print(f"\nRead again from {escape(line.archive.source)}: {len(again.record):,} bytes, {state}.")
-            console.print(f"[bold]in the record:[/bold] {escape(printable(again.passage))}")
+            console.print(Text.assemble(("in the record: ", "bold"), marked(again.shown)))
 
 
 @app.command()
@@ -227,6 +173,8 @@ def explain(
         if not found:
             errors.print(f"no snapshot in {line.lake.root} has a record for {escape(printable(name))}")
             raise typer.Exit(1)
+        if len(found) > 1:
+            console.print(f"{len(found)} records:\n")
         for explanation in found:
             show_explanation(explanation)
 
@@ -248,6 +196,8 @@ def demo(lake: LakeFolder = None) -> None:
     from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 
     with _plain_errors():
+        from curation_assets.runs import materialise
+
         lake = lake or Path("lake")
         chosen = {
             "source": str(lake / "sample"),
@@ -255,12 +205,24 @@ def demo(lake: LakeFolder = None) -> None:
             "recipe_set": {"extraction.extractor": "resiliparse"},
         }
         if not Path("curation.yaml").exists():
-            write_atomically(Path("curation.yaml"), yaml.safe_dump(chosen, sort_keys=False).encode())
+            content = f"{DEMO_SETTINGS}\n{yaml.safe_dump(chosen, sort_keys=False)}"
+            write_atomically(Path("curation.yaml"), content.encode())
         settings = Settings(**chosen)
-        _use_instance()
         write_sample(Path(settings.source))
-        staged = materialise(settings, SAMPLE_SNAPSHOT)
+        staged = materialise(settings, SAMPLE_SNAPSHOT, errors)
         show_summary(Line(settings), SAMPLE_SNAPSHOT, staged)
+
+
+@app.command(hidden=True)
+def prepare() -> None:
+    """Get the Dagster instance ready for `dagster dev`: refuse wrong settings, end the runs of killed commands."""
+    with _plain_errors():
+        from curation_assets.runs import open_instance
+
+        settings = Settings()
+        Line(settings)
+        with open_instance(settings, console):
+            pass
 
 
 def newest(line: Line) -> str:
@@ -300,47 +262,77 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
     kept = line.lake.partition(line.key("corpus"), snapshot).manifest()
     console.print(
         f"{kept.rows:,} documents kept, {stats['tokens']:,} tokens in {stats['sequences']:,} sequences of {length:,}, "
-        f"fill {stats['fill_ppm'] / 1e6:.4f}, {stats['documents_cut']:,} documents cut."
+        f"fill {stats['fill_ppm'] / 1e6:.4f}, {stats['documents_cut']:,} documents cut.",
+        soft_wrap=True,
     )
     if not any(one.fresh for one in staged):
         console.print("[bold]Everything was up to date: nothing was redone.[/bold]")
-    console.print(f"Shards: {escape(str(shards.folder))}")
+    console.print(f"Shards: {escape(str(shards.folder))}", soft_wrap=True)
     verdicts = line.lake.partition(line.key("verdicts"), snapshot)
     urls = query("provenance/first_url", {"verdicts": source(verdicts.paths())})["url"].to_pylist()
-    command, options = _this_command(), _options(line.settings)
+    command, tables, data = _this_command(), ("lake", "recipe"), ("source", "lake", "recipe")
+    of_snapshot = "" if newest(line) == snapshot else f" --snapshot {snapshot}"
     console.print("\nNext:")
-    ui = "make dev" if Path("Makefile").is_file() else "dagster dev -m curation_assets.definitions"
-    console.print(f"  {ui}    # the Dagster UI")
-    for arguments in (
-        "trace --shard 0 --sequence 0 --fetch",
-        *(f"explain {shlex.quote(printable(url))}" for url in urls),
+    for text in (
+        *_start_ui(),
+        f"{command} trace --shard 0 --sequence 0 --fetch{of_snapshot}{_options(line.settings, *data)}",
+        *(f"{command} explain {shlex.quote(printable(url))}{_options(line.settings, *tables)}" for url in urls),
     ):
-        console.print(f"  {command} {arguments}{options}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"  {text}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _this_command() -> str:
     """How this program was called, as short as it can be typed here."""
     path = Path(sys.argv[0])
+    if path.suffix == ".py":
+        return "python -m curation_assets.cli"
     here = path.is_absolute() and path.is_relative_to(Path.cwd())
-    return str(path.relative_to(Path.cwd()) if here else path) if here or len(path.parts) > 1 else path.name
+    return shlex.quote(str(path.relative_to(Path.cwd()) if here else path))
 
 
-def _options(settings: Settings) -> str:
-    """The options that a further command needs to find the same source, lake and recipe."""
+def _start_ui() -> list[str]:
+    """What opens the Dagster UI here: the target of our Makefile, or Dagster's own command in any other folder."""
+    if Path("Makefile").is_file() and Path("workspace.yaml").is_file():
+        return ["make dev    # the Dagster UI"]
+    home = [
+        "export DAGSTER_HOME=$PWD/.dagster; mkdir -p $DAGSTER_HOME    # where runs are recorded from now on",
+        "echo 'telemetry: {enabled: false}' > $DAGSTER_HOME/dagster.yaml",
+    ]
+    beside = Path(sys.argv[0]).with_name("python")
+    python = shlex.quote(str(beside)) if beside.is_file() and len(beside.parts) > 1 else "python"
+    # Dagster calls its own `dagster dev` superseded, by a program that is not installed with it.
+    start = f"{python} -W ignore -m dagster dev -m curation_assets.definitions    # the Dagster UI"
+    return [start] if os.environ.get("DAGSTER_HOME") else [*home, start]
+
+
+def _options(settings: Settings, *names: str) -> str:
+    """Those of the named options, and of `--set`, that a further command needs to find the same data."""
     found = Settings()
     options = [
-        f"--{name} {value}" for name in ("lake", "recipe") if (value := getattr(settings, name)) != getattr(found, name)
+        f"--{name} {shlex.quote(str(value))}"
+        for name in names
+        if (value := getattr(settings, name)) != getattr(found, name)
     ]
     if settings.recipe_set != found.recipe_set:
-        options += [f"--set {name}={value}" for name, value in settings.recipe_set.items()]
+        options += [f"--set {shlex.quote(f'{name}={_typed(value)}')}" for name, value in settings.recipe_set.items()]
     return "".join(f" {option}" for option in options)
+
+
+def _typed(value: Any) -> str:
+    """A value as `--set` takes it: JSON, or the text itself where it is no JSON."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return json.dumps(value)
 
 
 def show_explanation(found: Explanation) -> None:
     """Print the life of one document."""
     verdict = found.verdict
     name = verdict["url"] or verdict["record_id"] or "?"
-    console.print(f"[bold]{escape(printable(name))}[/bold] in {found.snapshot}")
+    console.print(f"[bold]{escape(printable(name))}[/bold] in {found.snapshot}", soft_wrap=True, highlight=False)
     console.print(
         f"  {escape(printable(verdict['record_id'] or '?'))}, captured {verdict['date']}, "
         f"{escape(printable(verdict['warc_file']))} "
@@ -358,20 +350,31 @@ def show_explanation(found: Explanation) -> None:
         reason = verdict["verdict"]
         measured = "" if verdict["value"] is None else f", value {verdict['value']:g}, limit {verdict['limit']:g}"
         detail = f" ({escape(printable(verdict['detail']))})" if verdict["detail"] else ""
-        console.print(f"  [red]dropped[/red] by {verdict['station']}: {reason}{measured}{detail}")
+        console.print(f"  [red]dropped[/red] by {verdict['station']}: {reason}{measured}{detail}", soft_wrap=True)
         if verdict["duplicate_of"] is not None:
             console.print(
                 f"  one of {verdict['cluster_size']} near-duplicates; kept instead: "
-                f"{escape(printable(verdict['duplicate_of_url'] or str(verdict['duplicate_of'])))}"
+                f"{escape(printable(verdict['duplicate_of_url'] or str(verdict['duplicate_of'])))}",
+                soft_wrap=True,
             )
+    if found.without_text:
+        console.print("  no annotations: acquisition got no text from this record, so nothing was measured or compared")
     if found.gates:
         table = Table(box=None)
         for heading in ("station", "gate", "value", "dropped when", ""):
-            table.add_column(heading)
-        for station, gate, value, operator, limit, failed in found.gates:
-            mark = "[red]fails[/red]" if failed else "passes"
-            table.add_row(station, gate, f"{value:.4g}", f"{operator} {limit:g}", mark)
+            table.add_column(heading, overflow="fold")
+        for gate in found.gates:
+            mark = "[red]fails[/red]" if gate.failed else "passes"
+            value = "not measured" if gate.value is None else f"{gate.value:.4g}"
+            table.add_row(gate.station, gate.gate, value, escape(f"{gate.operator} {gate.limit:g}"), mark)
         console.print(table)
+
+
+def marked(passage: Passage) -> Text:
+    """A passage with its token in reverse video, or in brackets where that cannot be seen."""
+    token = printable(passage.token)
+    shown = (token, "reverse") if console.is_terminal and console.color_system else f"⟦{token}⟧"
+    return Text.assemble(printable(passage.before), shown, printable(passage.after))
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from curation_assets.acquisition.archive import ArchiveError
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
@@ -34,7 +35,10 @@ def monthly_snapshot(line: Line) -> dg.ScheduleDefinition:
         description="Common Crawl publishes about once a month: curate the newest snapshot of the source.",
     )
     def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        snapshots = line.archive.snapshots()
+        try:
+            snapshots = line.archive.snapshots()
+        except ArchiveError as error:
+            return dg.SkipReason(str(error))
         if not snapshots:
             return dg.SkipReason(f"{line.settings.source} lists no snapshots")
         context.instance.add_dynamic_partitions(str(SNAPSHOTS.name), [snapshots[0]])
@@ -53,11 +57,16 @@ def new_snapshots(line: Line) -> dg.SensorDefinition:
         description="Adds a partition for each snapshot in the source's collinfo.json. It starts no run.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        listed = line.archive.snapshots()
+        try:
+            listed = line.archive.snapshots()
+        except ArchiveError as error:
+            return dg.SensorResult(skip_reason=str(error))
         known = set(context.instance.get_dynamic_partitions(str(SNAPSHOTS.name)))
         new = [snapshot for snapshot in listed if snapshot not in known][:NEW_SNAPSHOTS_A_TICK]
         if not new:
             return dg.SensorResult(skip_reason=f"nothing new: {len(listed)} snapshots are known")
-        return dg.SensorResult(dynamic_partitions_requests=[SNAPSHOTS.build_add_request(new)])
+        return dg.SensorResult(
+            skip_reason=f"added {', '.join(new)}", dynamic_partitions_requests=[SNAPSHOTS.build_add_request(new)]
+        )
 
     return evaluate

@@ -13,7 +13,8 @@ from curation_assets.lake.lake import Key, Lake
 from curation_assets.lake.station import Progress, Staged, Station, run
 from curation_assets.packing import stations as packing
 from curation_assets.provenance import stations as provenance
-from curation_assets.recipes.recipe import Recipe, load_recipe
+from curation_assets.recipes.loading import load_recipe
+from curation_assets.recipes.recipe import Recipe
 from curation_assets.selection import stations as selection
 from curation_assets.settings import Settings
 
@@ -38,20 +39,26 @@ class Line:
     def stations(self) -> list[Station]:
         """All stations of the recipe, each after its inputs."""
         settings, recipe = self.settings, self.recipe
-        warc_files = acquisition.warc_files(self.archive, settings.source, settings.warcs, settings.sample_seed)
+        warc_files = acquisition.warc_files(self.archive, settings.warcs, settings.sample_seed)
         documents = acquisition.documents(self.archive, warc_files.key, recipe.extraction)
-        return [
-            warc_files,
-            documents,
+        annotations = [
             filtering.url_matches(documents.key, recipe.url_filter, settings.lists),
             filtering.languages(documents.key, recipe.language),
             filtering.signals(documents.key),
-            filtering.filter_verdicts(recipe, documents.key),
-            filtering.pii_spans(recipe, documents.key),
-            deduplication.signatures(recipe, documents.key),
-            deduplication.duplicate_clusters(recipe),
+        ]
+        languages, signals = annotations[1:]
+        edits = {signals.key: "line_edits"} if recipe.line_edits != "none" else {}
+        compared = deduplication.stations(recipe, documents.key, edits)
+        pii_spans = filtering.pii_spans(recipe, documents.key, edits)
+        return [
+            warc_files,
+            documents,
+            *annotations,
+            filtering.filter_verdicts(recipe, documents.key, annotations),
+            *compared,
             provenance.verdicts(recipe, documents.key),
-            selection.corpus(recipe, documents.key),
+            pii_spans,
+            selection.corpus(recipe, documents.key, languages.key, {**edits, pii_spans.key: "masks"}),
             packing.tokenizer(recipe, settings.tokenizer),
             packing.tokens(recipe),
             packing.packed_sequences(recipe),

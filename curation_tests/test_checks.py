@@ -10,7 +10,7 @@ import pytest
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.lake.lake import Partition
 from curation_assets.lake.query import Source, query, source
-from curation_assets.lake.station import Check, Staged, Station
+from curation_assets.lake.station import Check, Staged, Station, stats_view
 from curation_assets.line import Line
 
 Fault = Callable[[pa.Table], pa.Table]
@@ -58,12 +58,35 @@ def emptied(column: str) -> Fault:
     return empty
 
 
+def shortened(column: str) -> Fault:
+    def shorten(table: pa.Table) -> pa.Table:
+        field = table.schema.field(column)
+        values = [value[:20] for value in table[column].to_pylist()]
+        return table.set_column(table.column_names.index(column), field, pa.array(values, field.type))
+
+    return shorten
+
+
 def moved(values: np.ndarray) -> None:
     values[np.argmax(values > 0)] += 1
 
 
 def one_more(values: np.ndarray) -> None:
     values[0] += 1
+
+
+def other_ids(change: Callable[[list[int]], list[int]]) -> Fault:
+    """The first document's ids changed, and its count with them."""
+
+    def replace(table: pa.Table) -> pa.Table:
+        ids, counts = table["ids"].to_pylist(), table["token_count"].to_pylist()
+        ids[0] = change(ids[0])
+        counts[0] = len(ids[0])
+        return table.set_column(1, "token_count", pa.array(counts, pa.int32())).set_column(
+            2, "ids", pa.array(ids, table.schema.field("ids").type)
+        )
+
+    return replace
 
 
 def exchanged(values: np.ndarray) -> None:
@@ -83,19 +106,25 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("signals", "columns_are_as_declared", lambda table: table.set_column(1, "dup_para_frac", table["words"])),
     ("signals", "every_document_has_one_row", replaced("doc", one_more)),
     ("filter_verdicts", "every_document_has_one_row", without_first),
-    ("pii_spans", "survivors_have_one_row", without_first),
-    ("signatures", "survivors_have_one_row", first_instead_of_last),
-    ("duplicate_clusters", "clusters_have_one_survivor", without_first),
-    ("duplicate_clusters", "clusters_have_one_survivor", replaced("cluster_size", one_more)),
+    ("pii_spans", "kept_documents_have_one_row", without_first),
+    ("minhash_signatures", "survivors_have_one_row", first_instead_of_last),
+    ("minhash_duplicates", "clusters_have_one_survivor", without_first),
+    ("minhash_duplicates", "clusters_have_one_survivor", replaced("cluster_size", one_more)),
     ("verdicts", "verdicts_are_conserved", without_first),
     ("verdicts", "verdicts_are_conserved", kept_after_all),
     ("verdicts", "verdicts_are_conserved", swapped("record_id", "url")),
     ("verdicts", "verdicts_are_conserved", first_instead_of_last),
+    ("verdicts", "kept_documents_survived", kept_after_all),
     ("corpus", "corpus_is_what_was_kept", without_first),
     ("corpus", "corpus_is_what_was_kept", emptied("text")),
     ("corpus", "corpus_is_what_was_kept", swapped("record_id", "url")),
+    ("corpus", "corpus_is_what_was_kept", shortened("text")),
     ("tokens", "documents_are_tokenised", without_first),
     ("tokens", "documents_are_tokenised", replaced("token_count", one_more)),
+    ("tokens", "documents_are_tokenised", other_ids(lambda ids: [60_000, *ids[1:]])),
+    ("tokens", "documents_are_tokenised", other_ids(lambda ids: ids[:-1])),
+    ("tokens", "documents_are_tokenised", other_ids(lambda ids: [ids[-1], *ids])),
+    ("tokens", "documents_are_tokenised", other_ids(lambda ids: [])),
     ("packed_sequences", "tokens_are_conserved", without_first),
     ("packed_sequences", "tokens_are_conserved", first_instead_of_last),
     ("packed_sequences", "tokens_are_conserved", replaced("token_count", one_more)),
@@ -111,18 +140,22 @@ def station_of(line: Line, name: str) -> Station:
 
 
 def table_of(partition: Partition) -> pa.Table:
-    found = source(partition.paths())
-    return ds.dataset(found, format="parquet").to_table() if isinstance(found, list) else found.to_table()
+    arrow = partition.paths(".arrow")
+    if arrow:
+        return ds.dataset(arrow, format="ipc").to_table()
+    return ds.dataset(partition.paths(".parquet"), format="parquet").to_table()
 
 
-def verdict(line: Line, station: Station, check: Check, this: pa.Table, files: dict[str, int]) -> bool:
-    partition = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
-    views: dict[str, Source] = {
-        name: source(line.lake.partition(key, SAMPLE_SNAPSHOT).paths()) for name, key in station.inputs.items()
-    }
-    stats = partition.manifest().stats
+def verdict(
+    line: Line, station: Station, check: Check, this: pa.Table, files: dict[str, int], **stats: dict[str, int]
+) -> bool:
+    """What a check says of a table, of files, and of counters that replace those of `stats` or `<input>_stats`."""
+    inputs = {name: line.lake.partition(key, SAMPLE_SNAPSHOT) for name, key in station.sources.items()}
+    counters = {f"{name}_stats": partition.manifest().stats for name, partition in inputs.items()}
+    counters["stats"] = line.lake.partition(station.key, SAMPLE_SNAPSHOT).manifest().stats
+    views: dict[str, Source] = {name: source(inputs[name].paths()) for name in station.inputs}
+    views |= {name: stats_view({**found, **stats.get(name, {})}) for name, found in counters.items()}
     views["this"] = this
-    views["stats"] = pa.table({"name": list(stats), "value": list(stats.values())})
     views["files"] = pa.table({"name": list(files), "bytes": list(files.values())})
     if station.schema is not None:
         views["declared"] = station.schema.empty_table()
@@ -153,6 +186,28 @@ def test_a_shard_file_that_is_short_or_gone_is_found(line: Line, staged: dict[st
     name = next(name for name in files if name.endswith(suffix))
     for size in (0, files[name] - 2):
         assert not verdict(line, station, judged, sound, {**files, name: size})
+
+
+def test_ids_that_are_not_those_that_were_tokenised_are_found(line: Line, staged: dict[str, Staged]) -> None:
+    """A shard file of the right size with other ids in it."""
+    station = station_of(line, "training_shards")
+    partition = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
+    (judged,) = station.conservation
+    sound, files = table_of(partition), files_of(partition)
+    read_again = partition.manifest().stats["id_sum"]
+    assert not verdict(line, station, judged, sound, files, stats={"id_sum": read_again + 1})
+
+
+def test_tokens_that_do_not_decode_to_their_text_are_found_unless_the_tokenizer_was_given(
+    line: Line, staged: dict[str, Staged]
+) -> None:
+    station = station_of(line, "tokens")
+    partition = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
+    (judged,) = station.checks
+    sound, files, lost = table_of(partition), files_of(partition), {"irreversible_documents": 1}
+    assert partition.manifest().stats["sampled_documents"] > 0
+    assert not verdict(line, station, judged, sound, files, stats=lost)
+    assert verdict(line, station, judged, sound, files, stats=lost, tokenizer_stats={"given": 1})
 
 
 def test_every_check_has_a_fault(line: Line) -> None:

@@ -1,6 +1,11 @@
 """The command line as a person uses it."""
 
 import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -8,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
-from curation_assets.cli import app, printable
+from curation_assets.cli import DEMO_SETTINGS, app, printable, show_summary
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
+from curation_assets.settings import Settings
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"})
 
@@ -37,6 +43,78 @@ def test_run_makes_shards_and_says_where(sample: Path, tmp_path: Path) -> None:
     again = RUNNER.invoke(app, command)
     assert again.exit_code == 0, again.output
     assert "nothing was redone" in again.output
+    assert " 0 rows" not in again.output
+
+
+def test_what_is_printed_next_can_be_typed(
+    line: Line,
+    staged: dict[str, Staged],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a blank in every path, and neither Makefile nor settings in the folder."""
+    (tmp_path / "a crawl").symlink_to(line.settings.source)
+    (tmp_path / "my lake").symlink_to(line.lake.root)
+    monkeypatch.setattr("sys.argv", ["/else where/bin/curation"])
+    settings = Settings(source="a crawl", lake=Path("my lake"), recipe_set=line.settings.recipe_set)
+    show_summary(Line(settings), SAMPLE_SNAPSHOT, list(staged.values()))
+    *begin, ui, trace, explain = capsys.readouterr().out.partition("Next:")[2].strip().splitlines()
+    assert any("DAGSTER_HOME" in line for line in begin)
+    assert "python -W ignore -m dagster dev -m curation_assets.definitions" in ui
+    for typed in (trace, explain):
+        program, *arguments = shlex.split(typed)
+        assert program == "/else where/bin/curation"
+        again = RUNNER.invoke(app, arguments)
+        assert again.exit_code == 0, again.output
+    assert "a crawl" in trace
+
+
+def test_the_demo_signs_the_settings_that_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this line `make clean` knows that it may delete them."""
+    monkeypatch.delenv("CURATION_SETTINGS")
+    monkeypatch.setattr("curation_assets.runs.materialise", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    done = RUNNER.invoke(app, ["demo"])
+    assert (done.exit_code, "run again to go on" in done.output) == (130, True)
+    assert (tmp_path / "curation.yaml").read_text().splitlines()[0] == DEMO_SETTINGS
+    assert DEMO_SETTINGS.startswith("# Written by `curation demo`")
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    assert "grep -qs '^# Written by `curation demo`' curation.yaml" in makefile
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_builds_the_environment_anew_for_another_python(tmp_path: Path) -> None:
+    """But an environment that is there is used as it is when PYTHON is not given."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "build_hook.py"):
+        shutil.copy(Path(__file__).parents[1] / name, tmp_path)
+    here = "python{}.{}".format(*sys.version_info)
+    for folder in ("bin", f"lib/{here}"):
+        (tmp_path / ".venv" / folder).mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    (tmp_path / ".venv/.ready").touch()
+    other = tmp_path / "other"
+    other.write_text("#!/bin/sh\necho python3.99\n")
+    other.chmod(0o755)
+
+    def makes_it(*arguments: str) -> bool:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+        command = ["make", "-n", "demo", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return "-m venv --clear" in done.stdout
+
+    assert not makes_it()
+    assert not makes_it(f"PYTHON={sys.executable}")
+    assert makes_it(f"PYTHON={other}")
+    (tmp_path / ".venv/lib" / here).rename(tmp_path / ".venv/lib/python3.10")  # upgraded beneath it
+    assert makes_it()
+
+
+def test_prepare_refuses_wrong_settings_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURATION_WARCS", "many")
+    done = RUNNER.invoke(app, ["prepare"])
+    assert done.exit_code == 1
+    assert "CURATION_WARCS in the environment: 'many' is not allowed" in done.output.replace("\n", " ")
+    assert "pydantic" not in done.output
 
 
 def test_trace_prints_the_record_and_fetches_it(line: Line, staged: dict[str, Staged]) -> None:
@@ -87,6 +165,7 @@ def test_funnel_counts_down_to_what_is_kept(line: Line, staged: dict[str, Staged
         (["funnel", "--set", "nonsense"], "name=value"),
         (["snapshots", "--source", "no-such-folder"], "no-such-folder"),
         (["run", "--snapshot", "CC-MAIN-2099-01", "--source", "no-such-folder"], "no-such-folder"),
+        (["run", "--snapshot", "2099-01", "--source", "no-such-folder"], "expected CC-MAIN-YYYY-WW"),
     ],
 )
 def test_errors_say_what_to_do_without_a_traceback(command: list[str], message: str) -> None:

@@ -137,6 +137,10 @@ def test_data_that_breaks_a_check_stops_before_anything_downstream(
     assert not result.success
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert [(check.check_name, check.partition) for check in failed] == [("verdicts_are_conserved", SAMPLE_SNAPSHOT)]
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    told = str(failure.step_failure_data.user_failure_data.description)
+    for name, value in failed[0].metadata.items():
+        assert f"'{name}': {value.value!r}" in told
     for table in ("verdicts", "corpus", "training_shards"):
         assert instance.get_materialized_partitions(dg.AssetKey(["fineweb", table])) == set()
         assert not list((tmp_path / "fineweb").glob(f"{table}/*/_manifest.json"))
@@ -170,6 +174,19 @@ def test_the_schedule_asks_for_the_newest_snapshot(definitions: dg.Definitions) 
         request = schedule(dg.build_schedule_context(instance=instance))
         assert request.partition_key == SAMPLE_SNAPSHOT
         assert instance.get_dynamic_partitions(str(SNAPSHOTS.name)) == [SAMPLE_SNAPSHOT]
+
+
+def test_a_source_out_of_reach_is_a_reason_to_skip_not_a_traceback(tmp_path: Path) -> None:
+    definitions = build_definitions(Settings(source=str(tmp_path / "none"), lake=tmp_path))
+    (sensor,), (schedule,) = definitions.sensors or [], definitions.schedules or []
+    with dg.instance_for_test() as instance:
+        ticks = [
+            sensor(dg.build_sensor_context(instance=instance)).skip_reason,
+            schedule(dg.build_schedule_context(instance=instance)),
+        ]
+    for skipped in ticks:
+        assert isinstance(skipped, dg.SkipReason)
+        assert "does not exist" in str(skipped.skip_message)
 
 
 def test_snapshot_names_are_safe_partition_keys() -> None:

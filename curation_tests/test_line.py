@@ -66,7 +66,7 @@ def test_response_records_are_documents_are_survivors_and_verdicts(line: Line, v
 
 
 def test_every_gate_of_the_recipe_decides_at_least_one_page(line: Line, verdicts: pl.DataFrame) -> None:
-    gates = {gate.name for gate in line.recipe.gates} | {"minhash_duplicate"}
+    gates = {gate.name for _, _, gate in line.recipe.gates} | {"minhash_duplicate"}
     assert gates - set(verdicts["verdict"]) == UNREACHABLE
 
 
@@ -77,7 +77,7 @@ def test_every_page_meets_the_fate_it_was_made_for(verdicts: pl.DataFrame) -> No
 
 
 def test_a_verdict_has_the_value_and_the_limit_that_decided_it(line: Line, verdicts: pl.DataFrame) -> None:
-    limits = {gate.name: gate for gate in line.recipe.gates}
+    limits = {gate.name: gate for _, _, gate in line.recipe.gates}
     for row in verdicts.filter(pl.col("verdict").is_in(list(limits))).iter_rows(named=True):
         gate = limits[row["verdict"]]
         assert row["limit"] == gate.limit
@@ -178,7 +178,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(line: Line, staged: dict[str, St
     (tmp_path / "run.py").write_text(script)
     command = [sys.executable, str(tmp_path / "run.py"), other.settings.model_dump_json(), SAMPLE_SNAPSHOT]
     moments = random.Random(5)
-    for station in ("warc_files", "documents", "signals", "duplicate_clusters", "tokens"):
+    for station in ("warc_files", "documents", "signals", "minhash_duplicates", "tokens"):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert process.stdout is not None
         for printed in process.stdout:
@@ -266,7 +266,7 @@ def test_a_recipe_without_gates_honours_consent_and_drops_what_cleaning_empties(
     import shutil
 
     shutil.copytree(line.lake.root, tmp_path / "lake")
-    overrides = {**line.settings.recipe_set, "gates": []}
+    overrides = {**line.settings.recipe_set, "stations": []}
     other = Line(line.settings.model_copy(update={"lake": tmp_path / "lake", "recipe_set": overrides}))
     for _ in other.run(SAMPLE_SNAPSHOT, engine):
         pass

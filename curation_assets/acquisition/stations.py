@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.acquisition.archive import Archive, sample_files
+from curation_assets.acquisition.archive import Archive, ArchiveError, LocalArchive, sample_files
 from curation_assets.acquisition.documents import DOCUMENTS, Extraction, read_documents
-from curation_assets.lake.lake import Key, Partition, Stats, fingerprint
+from curation_assets.lake.lake import Key, Partition, Stats, file_sha256, fingerprint, shared_key
 from curation_assets.lake.parts import PartWriter, part_name, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
 
-WARC_FILES = pa.schema([("part", pa.int32()), ("warc_file", pa.string()), ("bytes", pa.int64())])
+WARC_FILES = pa.schema(
+    [("part", pa.int32()), ("warc_file", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())]
+)
 
 
 class WarcList(BaseModel):
@@ -38,21 +41,28 @@ class WarcTask(BaseModel):
     extraction: Extraction
 
 
-def warc_files(archive: Archive, source: str, warcs: int | None, seed: int) -> SnapshotStation:
+def warc_files(archive: Archive, warcs: int | None, seed: int) -> SnapshotStation:
     """The snapshot's WARC files, numbered in the order of its list: the parts of everything downstream."""
+    params = WarcList(source=archive.source, warcs=warcs, seed=seed)
     return SnapshotStation(
         key=("warc_files",),
         group="acquisition",
         description="The WARC files of the snapshot from its `warc.paths.gz`: all of them, or a deterministic "
-        "sample. A file's number is its part number in every table downstream.",
-        version="1",
-        params=WarcList(source=source, warcs=warcs, seed=seed),
+        "sample. A file's number is its part number in every table downstream. Every run reads the list again; of "
+        "local files it looks at sizes and times, and hashes those of a source that changed, so that a replaced file "
+        "is curated anew. A file replaced under its name on a server is not noticed: asking for each would cost a "
+        "request a file, and Common Crawl replaces none. A source that is out of reach leaves what is committed as "
+        "it is, and the run says so.",
+        version="2",
+        params=params,
         schema=WARC_FILES,
         step=partial(list_warc_files, archive=archive),
+        survey=partial(survey_source, archive=archive, params=params),
         columns={
             "part": "place in the snapshot's full list, from 0",
             "warc_file": "path below the source's root",
-            "bytes": "compressed size, where the source tells it without a request for each file",
+            "bytes": "compressed size of a local file; null where the source is a server",
+            "sha256": "SHA-256 of a local file, hexadecimal; null where the source is a server",
         },
         conservation=(
             Check("warc_files_are_listed_once", "There is at least one WARC file and none is listed twice."),
@@ -60,24 +70,53 @@ def warc_files(archive: Archive, source: str, warcs: int | None, seed: int) -> S
     )
 
 
+def survey_source(snapshot: str, archive: Archive, params: WarcList) -> list[Any] | None:
+    """What shows cheaply that the source changed: its list, and sizes and times of local files.
+
+    A file whose content changed in place has another modification time, one that was swapped for a copy with the
+    same time has another change time. None when the source cannot be read.
+    """
+    try:
+        listed = archive.warc_files(snapshot)
+        if not isinstance(archive, LocalArchive):
+            return listed
+        looks = [Path(archive.place(path)).stat() for path in _chosen(listed, params)]
+    except (ArchiveError, OSError):
+        return None
+    return [listed, [[look.st_size, look.st_mtime_ns, look.st_ctime_ns] for look in looks]]
+
+
 def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
-    """Write the table of WARC files. Raises `ArchiveError` when the list cannot be read."""
-    params: WarcList = job.params
+    """Write the table of WARC files. Raises `ArchiveError` when the list, or a local file of it, cannot be read."""
     listed = archive.warc_files(job.snapshot)
     number = {path: part for part, path in enumerate(listed)}
-    chosen = listed if params.warcs is None else sample_files(listed, params.warcs, params.seed)
-    local = "://" not in params.source
+    chosen = _chosen(listed, job.params)
+    size: dict[str, int | None] = {}
+    sha256: dict[str, str] = {}
+    if isinstance(archive, LocalArchive):
+        size = {path: archive.size(path) for path in chosen}
+        sha256 = dict(job.engine.map(partial(_hash, archive=archive), chosen))
     table = pa.table(
         {
             "part": [number[path] for path in chosen],
             "warc_file": chosen,
-            "bytes": [archive.size(path) if local else None for path in chosen],
+            "bytes": [size.get(path) for path in chosen],
+            "sha256": [sha256.get(path) for path in chosen],
         },
         schema=WARC_FILES,
     )
     with PartWriter(job.folder / part_name(0), WARC_FILES, "") as writer:
         writer.write(table)
     return {"rows_in": len(listed), "rows_out": len(chosen)}
+
+
+def _chosen(listed: list[str], params: WarcList) -> list[str]:
+    return listed if params.warcs is None else sample_files(listed, params.warcs, params.seed)
+
+
+def _hash(path: str, archive: LocalArchive) -> tuple[str, str]:
+    """A local file's path and the hash of its content; runs in worker processes."""
+    return path, file_sha256(Path(archive.place(path)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +126,7 @@ class WarcStation(PartStation):
     extraction: Extraction
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
-        """One job a WARC file; it depends on the file's path and size, not on the rest of the list."""
+        """One job a WARC file; it depends on the file's path, size and hash, not on the rest of the list."""
         (path,) = inputs["warc_files"].paths(".parquet")
         return [
             PartJob(
@@ -106,7 +145,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
     """One row per response record of the snapshot, with its text or the reason why it has none."""
     parsers = ("resiliparse",) if extraction.extractor == "resiliparse" else ("resiliparse", "trafilatura", "lxml")
     return WarcStation(
-        key=(extraction.extractor, "documents"),
+        key=shared_key((extraction.extractor,), "documents", extraction, Extraction(extractor=extraction.extractor)),
         group="acquisition",
         description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
         f"text as extracted by {extraction.extractor}. A record that cannot be used is a row with a verdict.",

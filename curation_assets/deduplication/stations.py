@@ -1,96 +1,143 @@
-"""The stations of deduplication: signatures a part, clusters a snapshot."""
+"""The stations of deduplication: for each method keys a part, then groups and their survivors for the snapshot.
+
+Every method compares the documents that nothing before it has dropped. Its last table has one row for each of them and
+says which survive; the next method, the verdicts and the corpus read that table.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
 
-from curation_assets.deduplication.clusters import CLUSTERS, cluster
+from curation_assets.deduplication.clusters import cluster
 from curation_assets.deduplication.minhash import band_keys
-from curation_assets.filtering.cleaning import read_cleaned
+from curation_assets.filtering.survivors import Place, read_texts, survivors
 from curation_assets.lake.lake import Key, Stats
 from curation_assets.lake.parts import ROW_BITS, PartWriter, read_table
-from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation
+from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
 from curation_assets.recipes.recipe import MinHash, Recipe
 
+DOC = ("doc", pa.int64())
+DUPLICATES = pa.schema(
+    [DOC, ("survivor", pa.bool_()), ("cluster", pa.int64()), ("cluster_size", pa.int32())],
+)
+CLUSTER_COLUMNS = {
+    "survivor": "false for the documents that are dropped",
+    "cluster": "doc of the survivor of its cluster, which may be itself",
+    "cluster_size": "documents in the cluster, the survivor included",
+}
 
-def signatures(recipe: Recipe, documents: Key) -> PartStation:
-    """MinHash band keys of the documents that passed the gates."""
-    minhash = recipe.minhash
-    return PartStation(
-        key=(recipe.name, "signatures"),
+
+class KeyParameters(BaseModel):
+    """A method and where in the order of decisions it stands."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: MinHash
+    place: Place
+
+
+def stations(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> list[Station]:
+    """The stations of all methods of a recipe, in order, each after what it needs."""
+    made: list[Station] = []
+    for method in recipe.deduplications:
+        made += minhash(recipe, method, documents, edits, made[-1].key if made else None)
+    return made
+
+
+def minhash(
+    recipe: Recipe, method: MinHash, documents: Key, edits: Mapping[Key, str], previous: Key | None
+) -> list[Station]:
+    """Near-duplicates by MinHash LSH: band keys of every surviving document, then clusters and their survivors."""
+    place = place_of(recipe, method.name, edits)
+    knee = (1 / method.bands) ** (1 / method.rows)
+    signatures = PartStation(
+        key=(recipe.name, "minhash_signatures"),
         group="deduplication",
-        description=f"MinHash of word {minhash.ngram}-grams of the cleaned text, {minhash.bands} bands of "
-        f"{minhash.rows} hashes, for the documents that passed the gates; only one 64-bit key a band is kept.",
-        version="1",
-        params=minhash,
-        inputs={
-            "documents": documents,
-            "signals": (documents[0], "signals"),
-            "filter_verdicts": (recipe.name, "filter_verdicts"),
-        },
-        schema=pa.schema(
-            [
-                ("doc", pa.int64()),
-                ("date", pa.timestamp("us", "UTC")),
-                ("bands", pa.list_(pa.uint64(), minhash.bands)),
-            ]
-        ),
+        description=f"MinHash of word {method.ngram}-grams of the text so far, {method.bands} bands of "
+        f"{method.rows} hashes, for the documents that are left; only one 64-bit key a band is kept.",
+        version="2",
+        params=KeyParameters(method=method, place=place),
+        inputs=inputs_of(recipe, documents, edits, previous),
+        schema=pa.schema([DOC, ("date", pa.timestamp("us", "UTC")), ("bands", pa.list_(pa.uint64(), method.bands))]),
         step=sign,
         columns={"bands": "one key a band; null for a text of fewer words than a shingle, never a duplicate"},
-        conservation=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
+        conservation=(survivors_have_one_row(place, previous),),
     )
+    duplicates = SnapshotStation(
+        key=(recipe.name, method.name),
+        group="deduplication",
+        description=f"Connected components of documents that share a band (half of the pairs at Jaccard "
+        f"{knee:.2f} do). The survivor is the earliest capture, then the smallest `doc`.",
+        version="2",
+        params=method,
+        inputs={"keys": signatures.key},
+        schema=DUPLICATES,
+        step=cluster_snapshot,
+        columns=CLUSTER_COLUMNS,
+        origins=dict.fromkeys(CLUSTER_COLUMNS, (("keys", "bands"), ("keys", "date"))),
+        conservation=(Check("clusters_have_one_survivor", "Every cluster has one survivor, which names it."),),
+    )
+    return [signatures, duplicates]
 
 
-def sign(inputs: Inputs, writer: PartWriter, params: MinHash) -> None:
+def place_of(recipe: Recipe, name: str, edits: Mapping[Key, str]) -> Place:
+    """Where a station stands, and the text that it sees there."""
+    return Place(position=recipe.positions[name], edits=tuple((key[-1], column) for key, column in edits.items()))
+
+
+def inputs_of(recipe: Recipe, documents: Key, edits: Mapping[Key, str], previous: Key | None) -> dict[str, Key]:
+    """What a station needs to find the surviving documents and their text."""
+    return {
+        "documents": documents,
+        "filter_verdicts": (recipe.name, "filter_verdicts"),
+        **({"previous": previous} if previous else {}),
+        **{key[-1]: key for key in edits},
+    }
+
+
+def survivors_have_one_row(place: Place, previous: Key | None) -> Check:
+    """The check that a station has looked at all documents that are left, and at no other."""
+    name = "survivors_of_deduplication_have_one_row" if previous else "survivors_have_one_row"
+    return Check(name, "The table has exactly one row for each document left.", {"position": place.position})
+
+
+def sign(inputs: Inputs, writer: PartWriter, params: KeyParameters) -> None:
     """Sign the surviving documents of one part."""
-    verdicts = read_table(inputs["filter_verdicts"], ["doc", "verdict"])
-    passed = verdicts.filter(pc.field("verdict").is_null())["doc"].to_numpy()
-    for batch in read_cleaned(inputs["documents"], inputs["signals"], passed, ("date",)):
-        bands = band_keys(batch["text"], params.ngram, params.bands, params.rows, params.seed)
+    method = params.method
+    for batch in read_texts(inputs, params.place.edits, survivors(inputs, params.place), ("date",)):
+        bands = band_keys(batch["text"], method.ngram, method.bands, method.rows, method.seed)
         writer.write(pa.table({"doc": batch["doc"], "date": batch["date"], "bands": bands}))
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", batch.num_rows)
 
 
-def duplicate_clusters(recipe: Recipe) -> SnapshotStation:
-    """Clusters of near-duplicates in the snapshot, with a survivor each."""
-    minhash = recipe.minhash
-    knee = (1 / minhash.bands) ** (1 / minhash.rows)
-    return SnapshotStation(
-        key=(recipe.name, "duplicate_clusters"),
-        group="deduplication",
-        description=f"Connected components of documents that share a band (half of the pairs at Jaccard "
-        f"{knee:.2f} do). The survivor is the earliest capture, then the smallest `doc`.",
-        version="1",
-        params=minhash,
-        inputs={"signatures": (recipe.name, "signatures")},
-        schema=CLUSTERS,
-        step=cluster_snapshot,
-        columns={
-            "cluster": "the survivor's doc",
-            "cluster_size": "documents in the cluster, the survivor included",
-            "survivor": "true for the one that is kept",
-        },
-        conservation=(Check("clusters_have_one_survivor", "Every cluster has two members or more and one survivor."),),
-    )
-
-
 def cluster_snapshot(job: SnapshotJob) -> Stats:
-    """Cluster all documents; write each part's members beside its other tables."""
-    paths = job.inputs["signatures"].paths(".parquet")
-    members = cluster(paths, job.folder / "scratch")
-    parts = members["doc"].to_numpy() >> ROW_BITS
-    for path in paths:
-        part = int(path.stem.removeprefix("part-"))
-        first, last = np.searchsorted(parts, [part, part + 1])
-        with PartWriter(job.folder / path.name, CLUSTERS, "") as writer:
-            writer.write(members.slice(first, last - first))
-    survivors = int(members["survivor"].to_numpy().sum())
-    rows = job.inputs["signatures"].manifest().rows
-    dropped = members.num_rows - survivors
+    """Cluster all documents; write each part's beside its other tables."""
+    return write_clusters(job, cluster(job.inputs["keys"].paths(".parquet"), job.folder / "scratch"))
+
+
+def write_clusters(job: SnapshotJob, members: pa.Table) -> Stats:
+    """One row for each document of `keys`, by part, from the members of clusters (schema CLUSTERS, sorted by doc)."""
+    clustered = members["doc"].to_numpy()
+    parts = clustered >> ROW_BITS
+    rows = dropped = 0
+    for path in job.inputs["keys"].paths(".parquet"):
+        docs = read_table(path, ["doc"])["doc"].to_numpy()
+        first, last = np.searchsorted(parts, [int(path.stem.removeprefix("part-")) + add for add in (0, 1)])
+        own = members.slice(first, last - first)
+        at = np.searchsorted(docs, clustered[first:last])
+        cluster, size = docs.copy(), np.ones(len(docs), np.int32)
+        cluster[at], size[at] = own["cluster"].to_numpy(), own["cluster_size"].to_numpy()
+        survivor = cluster == docs
+        with PartWriter(job.folder / path.name, DUPLICATES, "") as writer:
+            writer.write(pa.table([docs, survivor, cluster, size], schema=DUPLICATES))
+        rows += len(docs)
+        dropped += int((~survivor).sum())
     return {
         "rows_in": rows,
         "rows_out": rows - dropped,
-        "dropped.minhash_duplicate": dropped,
-        "clusters": survivors,
+        f"dropped.{job.params.verdict}": dropped,
+        "clusters": int(members["survivor"].to_numpy().sum()),
     }

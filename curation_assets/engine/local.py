@@ -2,12 +2,15 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from threading import Thread
+from contextlib import contextmanager
+from multiprocessing.util import get_temp_dir
+from threading import Thread, current_thread, main_thread
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -64,7 +67,8 @@ class LocalEngine:
         try:
             while True:
                 while len(pending) < 2 * self.workers and (item := next(remaining, None)) is not None:
-                    pending.add(pool.submit(function, item))
+                    with _uninterrupted():
+                        pending.add(pool.submit(function, item))
                 if not pending:
                     return
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -107,22 +111,48 @@ class LocalEngine:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(PRELOADED)
             self._pool = ProcessPoolExecutor(
-                self.workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+                self.workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(), get_temp_dir())
             )
         return self._pool
 
 
-def _start_worker(parent: int) -> None:
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back an interrupt while processes may be started.
+
+    One that is half started outlives its maker or complains loudly. Processes that are started here never see one:
+    they inherit the mask. It does not keep the interrupt from this process, whose other threads would take it.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    held: list[int] = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _start_worker(parent: int, folder: str) -> None:
     # An interrupt reaches the whole process group; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    Thread(target=_die_with, args=(parent,), daemon=True).start()
+    Thread(target=_die_with, args=(parent, folder), daemon=True).start()
 
 
-def _die_with(parent: int) -> None:
-    """End this process when `parent` has ended: the fork server, its nominal parent, outlives a killed one."""
+def _die_with(parent: int, folder: str) -> None:
+    """End this process when `parent` has ended: the fork server, its nominal parent, outlives a killed one.
+
+    A killed parent could not delete `folder`, which held the fork server's socket.
+    """
     while _is_alive(parent):
         time.sleep(1)
+    shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -110,6 +110,20 @@ def apply_edits(texts: pa.LargeStringArray, edits: pa.ListArray) -> pa.LargeStri
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(edited), pa.py_buffer(target), bitmap)
 
 
+def as_edits(spans: pa.ListArray) -> pa.ListArray:
+    """Spans with `start` and `end` (and `replacement`, or nothing put in their place) as `EDITS`; null stays null."""
+    if spans.type == EDITS:
+        return spans
+    found = spans.flatten()
+    offsets = np.zeros(len(spans) + 1, np.int32)
+    np.cumsum(spans.value_lengths().fill_null(0).to_numpy(), out=offsets[1:])
+    names = [field.name for field in found.type]
+    empty = pa.repeat(pa.scalar(""), len(found))
+    columns = [found.field(field.name) if field.name in names else empty for field in EDITS.value_type]
+    struct = pa.StructArray.from_arrays(columns, fields=list(EDITS.value_type))
+    return pa.ListArray.from_arrays(pa.array(offsets), struct, type=EDITS)
+
+
 def source_offset(edits: Sequence[Mapping[str, Any]], output_offset: int) -> int:
     """Where a byte of the edited text came from.
 

@@ -23,7 +23,6 @@ import pyarrow as pa
 from numba import njit
 
 from curation_assets.filtering.characters import inner, string_buffers
-from curation_assets.filtering.edits import EDITS
 from curation_assets.filtering.words import doubled
 
 PII_SPANS = pa.list_(
@@ -117,16 +116,6 @@ def find_pii(texts: pa.LargeStringArray, email: bool = True, public_ip: bool = T
         fields=list(PII_SPANS.value_type),
     )
     return pa.ListArray.from_arrays(pa.array(offsets), struct, type=PII_SPANS)
-
-
-def pii_edits(spans: pa.ListArray) -> pa.ListArray:
-    """The `PII_SPANS` of some texts as the `EDITS` that mask them (the same spans without `kind`)."""
-    found = spans.flatten()
-    offsets = np.zeros(len(spans) + 1, dtype=np.int32)
-    np.cumsum(spans.value_lengths().fill_null(0).to_numpy(), out=offsets[1:])
-    fields = list(EDITS.value_type)
-    struct = pa.StructArray.from_arrays([found.field(field.name) for field in fields], fields=fields)
-    return pa.ListArray.from_arrays(pa.array(offsets), struct, type=EDITS)
 
 
 @inner

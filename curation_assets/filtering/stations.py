@@ -1,5 +1,6 @@
 """The stations of filtering: annotations of every document, and the gates over them."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -7,16 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.filtering.cleaning import read_cleaned
 from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, identify_language
 from curation_assets.filtering.pii import PII_SPANS, find_pii
 from curation_assets.filtering.signals import SIGNALS, annotate_signals
+from curation_assets.filtering.survivors import Edits, read_texts
 from curation_assets.filtering.urls import URL_ANNOTATIONS, UrlRules, annotate_urls
-from curation_assets.lake.lake import Key
+from curation_assets.lake.lake import Key, shared_key
 from curation_assets.lake.parts import PartWriter, read_batches, read_table
 from curation_assets.lake.query import query
-from curation_assets.lake.station import Check, Inputs, PartStation
-from curation_assets.recipes.recipe import Gate, Language, Pii, Recipe, UrlFilter
+from curation_assets.lake.station import Check, Inputs, PartStation, Station
+from curation_assets.recipes.recipe import KEPT, Gate, Language, Pii, Recipe, UrlFilter
 
 DOC = pa.field("doc", pa.int64())
 ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.")
@@ -37,20 +38,12 @@ GATES = pa.schema(
     [
         ("position", pa.int32()),
         ("station", pa.string()),
-        ("gate", pa.string()),
+        ("name", pa.string()),
         ("signal", pa.string()),
         ("operator", pa.string()),
         ("limit", pa.float64()),
     ]
 )
-
-NOTHING_LEFT = {
-    "station": "cleaning",
-    "gate": "clean_text_empty",
-    "signal": "clean_lines",
-    "operator": "<",
-    "limit": 1.0,
-}
 
 SIGNAL_COLUMNS = {
     "dup_para_frac": "paragraphs that occurred before, share of all paragraphs",
@@ -96,7 +89,14 @@ class LanguageParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    characters: int
+    characters: int = 1000
+
+
+class PlacedGate(Gate):
+    """A gate with its station and its place in the order of decisions."""
+
+    station: str
+    position: int
 
 
 class GateParameters(BaseModel):
@@ -106,13 +106,13 @@ class GateParameters(BaseModel):
 
     consent: tuple[str, ...]
     languages: tuple[str, ...]
-    gates: tuple[Gate, ...]
+    gates: tuple[PlacedGate, ...]
 
 
 def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartStation:
     """What the block lists say of each document's URL."""
     return PartStation(
-        key=(documents[0], "url_matches"),
+        key=shared_key(documents[:-1], "url_matches", rules, UrlFilter()),
         group="filtering",
         description="What the block lists of domains, URLs and words say of each document's URL "
         "(FineWeb's rules, with words compared whatever their case).",
@@ -148,14 +148,15 @@ def match_urls(inputs: Inputs, writer: PartWriter, params: UrlParameters, lists:
 
 def languages(documents: Key, language: Language) -> PartStation:
     """The language of each document by fastText lid.176."""
+    params = LanguageParameters(characters=language.characters)
     return PartStation(
-        key=(documents[0], "languages"),
+        key=shared_key(documents[:-1], "languages", params, LanguageParameters()),
         group="filtering",
         description=f"Language by fastText lid.176 (Joulin et al. 2016) on the first {language.characters:,} "
         "characters of the text.",
         version="1",
         libraries=("fasttext-community",),
-        params=LanguageParameters(characters=language.characters),
+        params=params,
         inputs={"documents": documents},
         schema=pa.schema([DOC, *LANGUAGE_ANNOTATIONS]),
         step=identify_languages,
@@ -202,7 +203,7 @@ def measure_signals(inputs: Inputs, writer: PartWriter, params: None) -> None:
         writer.count("rows_out", batch.num_rows)
 
 
-def filter_verdicts(recipe: Recipe, documents: Key) -> PartStation:
+def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Station]) -> PartStation:
     """The first gate that each document fails, and all that it fails."""
     return PartStation(
         key=(recipe.name, "filter_verdicts"),
@@ -210,12 +211,17 @@ def filter_verdicts(recipe: Recipe, documents: Key) -> PartStation:
         description=f"The gates of `{recipe.name}` over the annotations: for each document the first, in recipe "
         "order, that it fails, with value and limit, and the names of all that it fails. Null: it passes.",
         version="1",
-        params=GateParameters(consent=recipe.consent, languages=recipe.language.languages, gates=recipe.gates),
+        params=GateParameters(
+            consent=recipe.consent,
+            languages=recipe.language.languages,
+            gates=tuple(
+                PlacedGate(station=station, position=position, **gate.model_dump())
+                for position, station, gate in recipe.gates
+            ),
+        ),
         inputs={
             "documents": documents,
-            "url_matches": (documents[0], "url_matches"),
-            "languages": (documents[0], "languages"),
-            "signals": (documents[0], "signals"),
+            **{station.name: station.key for station in annotations},
         },
         schema=FILTER_VERDICTS,
         step=decide,
@@ -234,22 +240,14 @@ def filter_verdicts(recipe: Recipe, documents: Key) -> PartStation:
 
 def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
     """Evaluate the gates over one part; filter_verdicts.sql."""
-    gates = pa.Table.from_pylist(
-        [
-            {"position": position, "gate": gate.name, **gate.model_dump(exclude={"name"})}
-            for position, gate in enumerate(params.gates)
-        ]
-        # Whatever the recipe says: a document of which the line edits leave nothing cannot be kept.
-        + [{**NOTHING_LEFT, "position": len(params.gates)}],
-        schema=GATES,
-    )
+    gates = pa.Table.from_pylist([gate.model_dump() for gate in params.gates], schema=GATES)
     decided = query(
         "filtering/filter_verdicts",
         {name: [str(path)] for name, path in inputs.items()} | {"gates": gates},
         {
             "honoured": list(params.consent),
             "languages": list(params.languages),
-            "signals": sorted({NOTHING_LEFT["signal"], *(gate.signal for gate in params.gates)}),
+            "signals": sorted({gate.signal for gate in params.gates}),
         },
         threads=1,
     )
@@ -260,34 +258,43 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
         writer.count(f"dropped.{count['values']}", count["counts"])
 
 
-def pii_spans(recipe: Recipe, documents: Key) -> PartStation:
-    """Where personal data stands in the cleaned text of the documents that passed the gates."""
+class PiiParameters(BaseModel):
+    """What is masked, and the edits before it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pii: Pii
+    edits: Edits
+
+
+def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartStation:
+    """Where personal data stands in the text of the documents that are kept."""
     return PartStation(
         key=(recipe.name, "pii_spans"),
         group="filtering",
-        description="E-mail addresses and public IP addresses in the cleaned text of the documents that passed the "
-        "gates, as byte spans with their replacements (FineWeb's PII formatter, restarted in each document).",
-        version="1",
-        params=recipe.pii,
+        description="E-mail addresses and public IP addresses in the text of the documents that are kept, as byte "
+        "spans with their replacements (FineWeb's PII formatter, restarted in each document).",
+        version="2",
+        params=PiiParameters(pii=recipe.pii, edits=tuple((key[-1], column) for key, column in edits.items())),
         inputs={
             "documents": documents,
-            "signals": (documents[0], "signals"),
-            "filter_verdicts": (recipe.name, "filter_verdicts"),
+            **{key[-1]: key for key in edits},
+            "verdicts": (recipe.name, "verdicts"),
         },
         schema=pa.schema([DOC, ("masks", PII_SPANS)]),
         step=find_spans,
-        columns={"masks": "start, end (bytes of the cleaned text), kind and replacement of each span"},
-        origins={"masks": (("documents", "text"), ("signals", "line_edits"))},
-        conservation=(Check("survivors_have_one_row", "The table has exactly one row for each document that passed."),),
+        columns={"masks": "start, end (bytes of the text before masking), kind and replacement of each span"},
+        origins={"masks": (("documents", "text"), *((key[-1], column) for key, column in edits.items()))},
+        conservation=(Check("kept_documents_have_one_row", "The table has exactly one row for each kept document."),),
     )
 
 
-def find_spans(inputs: Inputs, writer: PartWriter, params: Pii) -> None:
+def find_spans(inputs: Inputs, writer: PartWriter, params: PiiParameters) -> None:
     """Find the personal data of one part."""
-    verdicts = read_table(inputs["filter_verdicts"], ["doc", "verdict"])
-    passed = verdicts.filter(pc.field("verdict").is_null())["doc"].to_numpy()
-    for batch in read_cleaned(inputs["documents"], inputs["signals"], passed):
-        masks = find_pii(batch["text"], params.email, params.public_ip)
+    verdicts = read_table(inputs["verdicts"], ["doc", "verdict"])
+    kept = verdicts.filter(pc.field("verdict") == KEPT)["doc"].to_numpy()
+    for batch in read_texts(inputs, params.edits, kept):
+        masks = find_pii(batch["text"], params.pii.email, params.pii.public_ip)
         writer.write(pa.table({"doc": batch["doc"], "masks": masks}))
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", batch.num_rows)

@@ -4,6 +4,8 @@
         _manifest.json         present only when the partition is readable
         part-00000.parquet     one file a part, or whatever files the station makes
         .staging/              files of a run that has not been committed
+        .lock                  held by the run that is at work here
+        .survey                what the source looked like when it was read; only beside tables made from the source
 
 A station writes into `.staging/`, is validated there, and is then published: the old manifest is removed, the
 staged files are renamed into place, files that no longer belong are deleted, and the new manifest is written. A
@@ -13,19 +15,27 @@ finished files by the fingerprint that each carries and goes on from there.
 
 import fcntl
 import json
+import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict
 
 MANIFEST = "_manifest.json"
 STAGING = ".staging"
+LOCK = ".lock"
+SURVEY = ".survey"
+QUIET_SECONDS = 2.0
+"""How long a run waits for another one before it says so."""
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, ...]
 """Where a table lives below the lake's root; also its Dagster asset key."""
@@ -60,6 +70,12 @@ class Manifest(BaseModel):
     station: str
     snapshot: str
     fingerprint: str
+    code_version: str = ""
+    """Version of the station and of the libraries that made it."""
+    params: dict[str, Any] | None = None
+    """The parameters that it was made with: those that decided, whatever a recipe says by now."""
+    inputs: dict[str, Key] = {}
+    """The tables that it was made from, by the name that the station has for them."""
     files: list[File]
     stats: Stats
 
@@ -84,6 +100,16 @@ def fingerprint(value: Any) -> str:
     return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
 
 
+def shared_key(prefix: Key, name: str, params: BaseModel, usual: BaseModel) -> Key:
+    """The key of a table that all recipes with the same parameters share.
+
+    Parameters other than the usual ones are told by a hash, so that no recipe replaces the table of another:
+    `resiliparse/signals`, `resiliparse/3fa9c1/signals`.
+    """
+    variant = () if params == usual else (fingerprint(params.model_dump(mode="json"))[:6],)
+    return (*prefix, *variant, name)
+
+
 def file_sha256(path: Path) -> str:
     """Hash a file's content."""
     digest = sha256()
@@ -102,6 +128,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _locked_within(file: IO[str], seconds: float) -> bool:
+    """Try for so long to lock a file."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -146,11 +185,28 @@ class Partition:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second run of this partition waiting until this one is done or dead."""
+        """Keep a second run of this partition waiting, and saying so, until this one is done or dead."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with (self.folder / LOCK).open("w") as file:
+            if not _locked_within(file, QUIET_SECONDS):
+                log.warning("%s is being made by another run: waiting until it is done", self.name)
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    @property
+    def surveyed(self) -> str | None:
+        """The hash that `record_survey` was last given; None before."""
+        try:
+            return (self.folder / SURVEY).read_text()
+        except FileNotFoundError:
+            return None
+
+    def record_survey(self, survey: str) -> None:
+        """Note what the source looked like when the committed files were made from it.
+
+        It is no part of the manifest: modification times change where content does not.
+        """
+        write_atomically(self.folder / SURVEY, survey.encode())
 
     def commit(self, manifest: Manifest) -> None:
         """Publish: rename the staged files of `manifest` into place, then write the manifest.
@@ -164,7 +220,7 @@ class Partition:
             if staged.exists():
                 staged.replace(self.folder / name)
         for path in self.folder.iterdir():
-            if path.is_file() and path.name not in names and path.name != ".lock":
+            if path.is_file() and path.name not in names and path.name != LOCK:
                 path.unlink()
         shutil.rmtree(self.staging, ignore_errors=True)
         write_atomically(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
@@ -179,6 +235,19 @@ class Lake:
     def partition(self, key: Key, snapshot: str) -> Partition:
         """The partition of one table for one snapshot, committed or not."""
         return Partition(self.root.joinpath(*key, snapshot), key, snapshot)
+
+    def origin(self, partition: Partition, name: str) -> Partition:
+        """The table that a partition was made from and calls `name`, whatever a recipe says by now.
+
+        Raises `LakeError` when the partition is not materialised, or does not say what it was made from.
+        """
+        inputs = partition.manifest().inputs
+        if name not in inputs:
+            raise LakeError(
+                f"{partition.name} does not say which {name} it was made from: an earlier version made it. "
+                f"Delete {partition.folder / MANIFEST} and run {partition.snapshot} again."
+            )
+        return self.partition(inputs[name], partition.snapshot)
 
     def snapshots(self, key: Key) -> list[str]:
         """Snapshots committed for a table, in order of name."""

@@ -5,6 +5,7 @@ judges the checks on them. `Staged.publish` commits. Between the two, a failed c
 seen by anything downstream. A second run of the same partition waits until the first has left `staging`.
 """
 
+import logging
 import shutil
 import time
 from collections import Counter
@@ -32,6 +33,8 @@ from curation_assets.lake.lake import (
 from curation_assets.lake.parts import PartWriter, describe
 from curation_assets.lake.query import Source, connection, execute, source
 
+log = logging.getLogger(__name__)
+
 Inputs = Mapping[str, Path]
 """For a part: the file of each input with the part's name; for shared inputs, the partition's folder."""
 
@@ -49,9 +52,9 @@ Progress = Callable[[int, int, Stats], None]
 class Check:
     """A proposition about a staged partition, decided by one SQL statement of `sql/checks`.
 
-    The statement sees every input, the station's own table (`this`), its counters (`stats`) and its files as they lie
-    on disk (`files`) as views, and returns one row whose column `passed` is the verdict; the other columns are kept
-    as evidence.
+    The statement sees as views every input and its counters (`<input>_stats`), of shared inputs the counters alone,
+    the station's own table (`this`), its counters (`stats`) and its files as they lie on disk (`files`). It returns
+    one row whose column `passed` is the verdict; the other columns are kept as evidence.
     """
 
     name: str
@@ -145,13 +148,19 @@ class Station:
         """The contract, where there is a table, and the conservation checks."""
         return (CONTRACT, *self.conservation) if self.schema is not None else self.conservation
 
+    @cached_property
+    def recorded_params(self) -> dict[str, Any] | None:
+        """The parameters as the manifest holds them."""
+        return self.params.model_dump(mode="json") if self.params is not None else None
+
+    @property
+    def sources(self) -> dict[str, Key]:
+        """Every table that it reads, by the name it has here."""
+        return dict(self.inputs)
+
     def identity(self) -> list[Any]:
         """What, besides the inputs, decides the output."""
-        return [
-            self.name,
-            self.code_version,
-            self.params.model_dump(mode="json") if self.params is not None else None,
-        ]
+        return [self.name, self.code_version, self.recorded_params]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +172,11 @@ class PartStation(Station):
     shared: Mapping[str, Key] = field(default_factory=dict)
     """Inputs that every part reads whole."""
     suffix: str = "parquet"
+
+    @property
+    def sources(self) -> dict[str, Key]:
+        """Inputs and shared inputs."""
+        return {**self.inputs, **self.shared}
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
         """One job for each part of the first input, with the fingerprint of all that it depends on."""
@@ -191,6 +205,12 @@ class SnapshotStation(Station):
     """A station that sees the whole snapshot: keys and lengths, never its text."""
 
     step: SnapshotStep
+    survey: Callable[[str], Any] | None = None
+    """For a station that reads outside the lake: a cheap look at what is there for a snapshot, as a JSON-able value.
+
+    While it is as it was and nothing else changed, the partition is up to date. None means that nothing can be seen
+    now: what is committed is kept, and where nothing is, `step` is left to say why.
+    """
 
 
 @dataclass
@@ -200,12 +220,17 @@ class Staged:
     station: Station
     partition: Partition
     inputs: Mapping[str, Partition]
+    """Every table that it is made from."""
     manifest: Manifest
     fresh: bool
     """False when everything was already committed and nothing was done."""
     parts_done: int = 0
     parts_reused: int = 0
     seconds: float = 0.0
+    survey: str | None = None
+    """Hash of what the station saw outside the lake before it read it."""
+    note: str = ""
+    """What a person should know although nothing failed."""
 
     @cached_property
     def results(self) -> list[CheckResult]:
@@ -229,6 +254,8 @@ class Staged:
         if self.failed:
             raise CheckFailed(self.partition.name, self.failed)
         self.partition.commit(self.manifest)
+        if self.survey is not None:
+            self.partition.record_survey(self.survey)
 
 
 @contextmanager
@@ -255,12 +282,14 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     started = time.perf_counter()
     partition = lake.partition(station.key, snapshot)
     committed = partition.committed()
-    inputs = {name: lake.partition(key, snapshot) for name, key in station.inputs.items()}
+    inputs = {name: lake.partition(key, snapshot) for name, key in station.sources.items()}
     partition.staging.mkdir(parents=True, exist_ok=True)
+    survey, note = None, ""
     match station:
         case PartStation():
-            shared = {name: lake.partition(key, snapshot) for name, key in station.shared.items()}
-            jobs = station.jobs(inputs, shared, partition.staging)
+            read = {name: inputs[name] for name in station.inputs}
+            shared = {name: inputs[name] for name in station.shared}
+            jobs = station.jobs(read, shared, partition.staging)
             whole = fingerprint([*station.identity(), [job.fingerprint for job in jobs]])
             if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
                 return _up_to_date(station, partition, inputs, committed)
@@ -269,8 +298,15 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
         case SnapshotStation():
             digests = {name: part.manifest().digest for name, part in inputs.items()}
             whole = fingerprint([*station.identity(), digests])
+            if station.survey is not None:
+                seen = station.survey(snapshot)
+                survey = None if seen is None else fingerprint(seen)
             if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
-                return _up_to_date(station, partition, inputs, committed)
+                if station.survey is not None and survey is None:
+                    note = "what it was made from cannot be seen now: kept as it was committed"
+                    log.warning("%s: %s", partition.name, note)
+                if survey is None or survey == partition.surveyed:
+                    return _up_to_date(station, partition, inputs, committed, note)
             shutil.rmtree(partition.staging)
             partition.staging.mkdir()
             stats = station.step(SnapshotJob(snapshot, inputs, partition.staging, station.params, engine))
@@ -279,17 +315,29 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
         case _:
             raise TypeError(f"not a station: {station!r}")
     manifest = Manifest(
-        station=station.name, snapshot=snapshot, fingerprint=whole, files=files, stats=dict(sorted(stats.items()))
+        station=station.name,
+        snapshot=snapshot,
+        fingerprint=whole,
+        code_version=station.code_version,
+        params=station.recorded_params,
+        inputs=station.sources,
+        files=files,
+        stats=dict(sorted(stats.items())),
     )
     seconds = time.perf_counter() - started
-    return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds)
+    return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds, survey)
+
+
+def stats_view(stats: Stats) -> pa.Table:
+    """Counters as checks see them: name, value."""
+    return pa.table({"name": pa.array(list(stats), pa.string()), "value": pa.array(list(stats.values()), pa.int64())})
 
 
 def _judge(staged: Staged) -> list[CheckResult]:
     if not staged.station.checks:
         return []
-    stats = staged.manifest.stats
-    views: dict[str, Source] = {name: source(partition.paths()) for name, partition in staged.inputs.items()}
+    views: dict[str, Source] = {name: source(staged.inputs[name].paths()) for name in staged.station.inputs}
+    views |= {f"{name}_stats": stats_view(partition.manifest().stats) for name, partition in staged.inputs.items()}
     views["this"] = source(staged.paths())
     paths = staged.paths()
     views["files"] = pa.table(
@@ -300,9 +348,7 @@ def _judge(staged: Staged) -> list[CheckResult]:
     )
     if staged.station.schema is not None:
         views["declared"] = staged.station.schema.empty_table()
-    views["stats"] = pa.table(
-        {"name": pa.array(list(stats), pa.string()), "value": pa.array(list(stats.values()), pa.int64())}
-    )
+    views["stats"] = stats_view(staged.manifest.stats)
     results = []
     with connection(views) as con:
         for check in staged.station.checks:
@@ -321,9 +367,11 @@ def _in_place(partition: Partition, manifest: Manifest) -> bool:
     return all(size(file) == file.bytes for file in manifest.files)
 
 
-def _up_to_date(station: Station, partition: Partition, inputs: Mapping[str, Partition], manifest: Manifest) -> Staged:
+def _up_to_date(
+    station: Station, partition: Partition, inputs: Mapping[str, Partition], manifest: Manifest, note: str = ""
+) -> Staged:
     shutil.rmtree(partition.staging, ignore_errors=True)
-    return Staged(station, partition, inputs, manifest, False, 0, len(manifest.files))
+    return Staged(station, partition, inputs, manifest, False, 0, len(manifest.files), note=note)
 
 
 def _make_parts(

@@ -8,6 +8,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
@@ -24,9 +25,10 @@ from curation_assets.packing.shards import (
     TokenStore,
     describe_file,
     shard_manifest,
+    stored_dtype,
     write_shard,
 )
-from curation_assets.packing.tokenizer import load_tokenizer, train_tokenizer
+from curation_assets.packing.tokenizer import CONFIGURATION_FILE, save_tokenizer, saved_tokenizer, train_tokenizer
 from curation_assets.packing.tokens import tokenize, tokens_schema
 from curation_assets.recipes.recipe import Packing, Recipe
 
@@ -41,6 +43,8 @@ class TokenizerParameters(BaseModel):
 
     given: Path | None
     sha256: str | None
+    end_of_document: str | None
+    """Name of the token that ends a document in the given tokenizer; None: the first of the usual names."""
     vocabulary: int
     sample_bytes: int
     seed: int
@@ -55,11 +59,12 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
         description="A Hugging Face tokenizer.json: the one that the settings name, or a byte-level BPE trained on "
         "a sample of the snapshot's corpus. Shards of different tokenizers cannot be trained on together: to use "
         "several snapshots, name the first one's tokenizer in the settings of the others.",
-        version="1",
+        version="2",
         libraries=("tokenizers",),
         params=TokenizerParameters(
             given=given,
             sha256=file_sha256(given) if given else None,
+            end_of_document=packing.end_of_document if given else None,
             vocabulary=packing.vocabulary,
             sample_bytes=packing.tokenizer_sample_bytes,
             seed=packing.seed,
@@ -78,9 +83,7 @@ def make_tokenizer(job: SnapshotJob) -> Stats:
     else:
         sample = _sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed)
         definition = train_tokenizer(sample, params.vocabulary).encode()
-    path = job.folder / TOKENIZER_FILE
-    write_atomically(path, definition)
-    made = load_tokenizer(path)
+    made = save_tokenizer(definition, job.folder / TOKENIZER_FILE, params.end_of_document)
     texts = pa.array(
         islice(_sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed), PROBED_DOCUMENTS),
         pa.large_string(),
@@ -90,6 +93,7 @@ def make_tokenizer(job: SnapshotJob) -> Stats:
     wrong = sum(text != again for text, again in zip(texts.to_pylist(), decoded, strict=True))
     return {
         "vocabulary": made.vocabulary_size,
+        "end_of_document": made.end_of_document,
         "given": int(params.given is not None),
         "sampled_documents": len(texts),
         "irreversible_documents": wrong,
@@ -114,7 +118,7 @@ class TokenStation(PartStation):
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
         """As for any station, with the tokenizer's schema."""
-        schema = tokens_schema(load_tokenizer(shared["tokenizer"].folder / TOKENIZER_FILE))
+        schema = tokens_schema(saved_tokenizer(shared["tokenizer"].folder / TOKENIZER_FILE))
         return [replace(job, schema=schema) for job in super().jobs(inputs, shared, staging)]
 
     @property
@@ -130,7 +134,7 @@ def tokens(recipe: Recipe) -> TokenStation:
         group="packing",
         description="Token ids of every document of the corpus, each ended by the end-of-document token, as Arrow "
         "files that are memory-mapped when sequences are put together.",
-        version="1",
+        version="2",
         libraries=("tokenizers", "gigatoken"),
         inputs={"corpus": (recipe.name, "corpus")},
         shared={"tokenizer": (recipe.name, "tokenizer")},
@@ -141,19 +145,30 @@ def tokens(recipe: Recipe) -> TokenStation:
             "token_count": "tokens of the document, the end-of-document token included",
             "ids": "token ids",
         },
-        conservation=(Check("documents_are_tokenised", "Every document has tokens, as many as it says."),),
+        conservation=(
+            Check(
+                "documents_are_tokenised",
+                "Every document has tokens of the vocabulary, as many as it says, and ends with its end-of-document "
+                "token; sampled ones decode to their text.",
+            ),
+        ),
     )
 
 
 def tokenize_part(inputs: Inputs, writer: PartWriter, params: None) -> None:
     """Tokenise the documents of one part."""
-    encoder = load_tokenizer(inputs["tokenizer"] / TOKENIZER_FILE)
+    encoder = saved_tokenizer(inputs["tokenizer"] / TOKENIZER_FILE)
     for batch in read_batches(inputs["corpus"], ["doc", "text"]):
         encoded = tokenize(batch["text"].cast(pa.large_string()), batch["doc"], encoder)
         writer.write(encoded)
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", encoded.num_rows)
         writer.count("tokens", encoded["token_count"].to_numpy().sum(dtype="int64"))
+        writer.count("id_sum", encoded["ids"].values.to_numpy().sum(dtype="int64"))
+        if batch.num_rows:
+            ids = encoded["ids"][0].values.to_numpy()
+            writer.count("sampled_documents")
+            writer.count("irreversible_documents", encoder.decode(ids[:-1]) != batch["text"][0].as_py())
 
 
 def packed_sequences(recipe: Recipe) -> SnapshotStation:
@@ -227,8 +242,9 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         key=(recipe.name, "training_shards"),
         group="packing",
         description="Megatron-LM .bin/.idx shards of packed sequences, with `segments.parquet` (document "
-        "boundaries and lineage), `tokenizer.json` and `manifest.json` (counts, checksums, fingerprints).",
-        version="1",
+        "boundaries and lineage), `tokenizer.json` with `tokenizer_config.json`, and `manifest.json` (counts, "
+        "checksums, fingerprints).",
+        version="2",
         params=ShardParameters(
             recipe=recipe.name,
             recipe_fingerprint=fingerprint(recipe.model_dump(mode="json")),
@@ -241,7 +257,9 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         },
         schema=SEGMENTS,
         step=write_shards,
-        conservation=(Check("shards_hold_all_tokens", "The shard files hold what was packed."),),
+        conservation=(
+            Check("shards_hold_all_tokens", "The shard files hold what was packed, and the ids that were tokenised."),
+        ),
     )
 
 
@@ -274,20 +292,22 @@ def write_shards(job: SnapshotJob) -> Stats:
         ShardJob(shard, job.folder, segments_path, token_parts, tokenizer_path, length)
         for shard in segments["shard"].unique().to_pylist()
     ]
-    shards = sorted(job.engine.map(write_one_shard, jobs), key=lambda shard: shard.name)
+    written = sorted(job.engine.map(write_one_shard, jobs), key=lambda found: found.shard.name)
+    shards = [found.shard for found in written]
     shutil.copyfile(segments_path, job.folder / SEGMENTS_FILE)
-    shutil.copyfile(tokenizer_path, job.folder / TOKENIZER_FILE)
+    for name in (TOKENIZER_FILE, CONFIGURATION_FILE):
+        shutil.copyfile(tokenizer_path.with_name(name), job.folder / name)
     manifest = shard_manifest(
         snapshot=job.snapshot,
         recipe=params.recipe,
         recipe_fingerprint=params.recipe_fingerprint,
-        tokenizer=load_tokenizer(tokenizer_path),
+        tokenizer=saved_tokenizer(tokenizer_path),
         sequence_length=length,
         strategy=params.packing.strategy,
         seed=params.packing.seed,
         shards=shards,
         segments=segments,
-        files={name: describe_file(job.folder / name) for name in (SEGMENTS_FILE, TOKENIZER_FILE)},
+        files={name: describe_file(job.folder / name) for name in (SEGMENTS_FILE, TOKENIZER_FILE, CONFIGURATION_FILE)},
     )
     write_atomically(job.folder / MANIFEST_FILE, json.dumps(manifest, indent=1).encode() + b"\n")
     return {
@@ -296,12 +316,24 @@ def write_shards(job: SnapshotJob) -> Stats:
         "shards": len(shards),
         "sequences": sum(shard.sequences for shard in shards),
         "tokens": sum(shard.tokens for shard in shards),
-        "token_bytes": load_tokenizer(tokenizer_path).dtype.itemsize,
+        "id_sum": sum(found.id_sum for found in written),
+        "token_bytes": saved_tokenizer(tokenizer_path).dtype.itemsize,
     }
 
 
-def write_one_shard(job: ShardJob) -> ShardInfo:
-    """Write one shard's files; the function that worker processes run."""
+@dataclass(frozen=True)
+class WrittenShard:
+    """A shard, and what its file was found to hold when it was read again."""
+
+    shard: ShardInfo
+    id_sum: int
+    """Sum of all ids."""
+
+
+def write_one_shard(job: ShardJob) -> WrittenShard:
+    """Write one shard's files and read the ids again; the function that worker processes run."""
     segments = pq.read_table(job.segments, filters=[("shard", "=", job.shard)])
-    dtype = load_tokenizer(job.tokenizer).dtype
-    return write_shard(job.folder, job.name, segments, TokenStore(job.tokens), dtype, job.sequence_length)
+    dtype = saved_tokenizer(job.tokenizer).dtype
+    shard = write_shard(job.folder, job.name, segments, TokenStore(job.tokens), dtype, job.sequence_length)
+    ids = np.memmap(job.folder / f"{job.name}.bin", stored_dtype(dtype), "r") if shard.tokens else np.empty(0, dtype)
+    return WrittenShard(shard, int(ids.sum(dtype=np.int64)))

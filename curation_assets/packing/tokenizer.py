@@ -19,6 +19,10 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from curation_assets.filtering.characters import string_buffers
+from curation_assets.lake.lake import write_atomically
+
+CONFIGURATION_FILE = "tokenizer_config.json"
+"""Beside a saved `tokenizer.json`: Hugging Face's settings, of which `eos_token` is what matters here."""
 
 END_OF_DOCUMENT = "<|endoftext|>"
 """The token that ends a document in tokenizers trained here."""
@@ -168,6 +172,17 @@ class Tokenizer:
             return offsets, ids
         return _replace_rows(offsets, ids, rows, self._encode_reference(texts.take(pa.array(rows)), parallel))
 
+    def spans(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of one text, and which part of it each stands for.
+
+        Returns:
+            ids: uint32 [n], those of `encode_batch`.
+            spans: int64 [n, 2], start and end in characters of `text`, as the normaliser and the model tell them.
+                Tokens that share the bytes of a character have the whole character each.
+        """
+        encoding = self._reference.encode(text, add_special_tokens=False)
+        return np.asarray(encoding.ids, np.uint32), np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
+
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """Text of a run of ids, special tokens spelled out.
 
@@ -205,6 +220,31 @@ class Tokenizer:
             return False
         reference = self._encode_reference(probe, parallel=False)
         return all(np.array_equal(a, b) for a, b in zip(fast, reference, strict=True))
+
+
+def save_tokenizer(definition: bytes, path: Path, end_of_document: str | None = None) -> Tokenizer:
+    """Write a `tokenizer.json`, and a `tokenizer_config.json` beside it that names the token that ends a document.
+
+    Raises `TokenizerError` when it cannot be used.
+    """
+    write_atomically(path, definition)
+    made = load_tokenizer(path, end_of_document)
+    configuration = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": made.end_of_document_name}
+    write_atomically(path.with_name(CONFIGURATION_FILE), json.dumps(configuration, indent=1).encode() + b"\n")
+    return made
+
+
+def saved_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer that `save_tokenizer` wrote, also where both its files were copied to.
+
+    Raises `TokenizerError` when there is none.
+    """
+    configuration = path.with_name(CONFIGURATION_FILE)
+    try:
+        end_of_document = json.loads(configuration.read_bytes())["eos_token"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TokenizerError(f"{configuration} names no eos_token: {error}") from error
+    return load_tokenizer(path, end_of_document)
 
 
 def load_tokenizer(path: str | os.PathLike[str], end_of_document: str | None = None) -> Tokenizer:

@@ -11,16 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation_assets.acquisition.documents import read_documents
+from curation_assets.acquisition.documents import Extraction, read_documents
 from curation_assets.filtering.edits import source_offset
 from curation_assets.lake.lake import LakeError, Partition
 from curation_assets.lake.parts import ROW_BITS, part_name
 from curation_assets.lake.query import query, source
 from curation_assets.line import Line
 from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE
-from curation_assets.packing.tokenizer import Tokenizer, load_tokenizer
+from curation_assets.packing.tokenizer import Tokenizer, saved_tokenizer
 
-PASSAGE_CHARACTERS = 160
+PASSAGE_BYTES = 160
+"""Of text that is shown around a token."""
 
 
 class TraceError(Exception):
@@ -28,8 +29,23 @@ class TraceError(Exception):
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A piece of text with one token in it."""
+
+    before: str
+    token: str
+    """Empty for the token that ends a document."""
+    after: str
+
+    @property
+    def text(self) -> str:
+        """The whole piece."""
+        return self.before + self.token + self.after
+
+
+@dataclass(frozen=True)
 class Trace:
-    """Where one token came from."""
+    """Where one token came from. Offsets are UTF-8 bytes."""
 
     snapshot: str
     doc: int
@@ -41,16 +57,31 @@ class Trace:
     warc_length: int
     token_of_document: int
     token_text: str
+    """The characters that the token stands for, all of one that it shares; the name of an end-of-document token."""
     corpus_offset: int
-    """Byte of the corpus text at which the token begins."""
+    """Where they begin in the corpus text."""
+    corpus_end: int
+    """Where they end there, exclusive."""
     extracted_offset: int
-    """Byte of the extracted text that it came from, before line edits and masks."""
-    passage: str
+    """Where they begin in the extracted text, before edits and masks."""
+    extracted_end: int
+    """Where they end there; a token of a mask came from all that was masked."""
+    approximate: bool
+    """The stored ids are not what the tokenizer makes of the stored text now, so that offsets are estimates."""
+    shown: Passage
     """Corpus text around the token."""
+
+    @property
+    def passage(self) -> str:
+        """Corpus text around the token, as one piece."""
+        return self.shown.text
 
 
 def trace(line: Line, snapshot: str, shard: int, sequence: int, token: int) -> Trace:
     """Trace a token to its record.
+
+    Its place in the text is what the tokenizer itself says: the text is encoded again, and where that gives the
+    stored ids the offsets are exact, also for tokenizers that do not give a text back.
 
     Args:
         line: recipe and lake.
@@ -73,15 +104,15 @@ def trace(line: Line, snapshot: str, shard: int, sequence: int, token: int) -> T
         raise TraceError(f"{shards.name} has no token {token} in sequence {sequence} of shard {shard}")
     (segment,) = found
     doc, at = segment["doc"], segment["token_start"] + token - segment["position"]
-    row = _row(line.lake.partition(line.key("corpus"), snapshot), doc)
-    ids = _ids(line.lake.partition(line.key("tokens"), snapshot), doc)
-    tokenizer = load_tokenizer(shards.folder / TOKENIZER_FILE)
-    text = row["text"].encode()
-    start = _text_bytes(tokenizer, ids[:at], row["text"])
-    end = _text_bytes(tokenizer, ids[: at + 1], row["text"]) if at + 1 < len(ids) else start
-    masks = _row(line.lake.partition(line.key("pii_spans"), snapshot), doc)["masks"]
-    edits = _row(line.lake.partition(line.key("signals"), snapshot), doc)["line_edits"]
-    margin = PASSAGE_CHARACTERS // 2
+    tokens = line.lake.origin(shards, "tokens")
+    row = _row(line.lake.origin(tokens, "corpus"), doc)
+    tokenizer = saved_tokenizer(shards.folder / TOKENIZER_FILE)
+    text: str = row["text"]
+    ids = _ids(tokens, doc)
+    start, end, approximate = token_span(tokenizer, ids, at, text)
+    content = text.encode()
+    span = len(text[:start].encode()), len(text[:end].encode())
+    extracted = _extracted_span(_edits(line, snapshot, doc), *span)
     return Trace(
         snapshot=snapshot,
         doc=doc,
@@ -92,11 +123,36 @@ def trace(line: Line, snapshot: str, shard: int, sequence: int, token: int) -> T
         warc_offset=row["warc_offset"],
         warc_length=row["warc_length"],
         token_of_document=at,
-        token_text=text[start:end].decode(errors="replace") if at + 1 < len(ids) else tokenizer.end_of_document_name,
-        corpus_offset=start,
-        extracted_offset=source_offset(edits or [], source_offset(masks or [], start)),
-        passage=text[max(start - margin, 0) : end + margin].decode(errors="ignore"),
+        token_text=text[start:end] if at < len(ids) - 1 else tokenizer.end_of_document_name,
+        corpus_offset=span[0],
+        corpus_end=span[1],
+        extracted_offset=extracted[0],
+        extracted_end=extracted[1],
+        approximate=approximate,
+        shown=_passage(content, *_window(content, *span), *span),
     )
+
+
+def token_span(tokenizer: Tokenizer, ids: np.ndarray, at: int, text: str) -> tuple[int, int, bool]:
+    """The characters that one token of a document stands for.
+
+    Args:
+        tokenizer: what the document was encoded with.
+        ids: all of the document, the end-of-document token included.
+        at: which of them.
+        text: the document.
+
+    Returns:
+        Start and end in `text`, and whether they are estimates, because `text` is not encoded as `ids` now.
+    """
+    if at == len(ids) - 1:
+        return len(text), len(text), False
+    again, spans = tokenizer.spans(text)
+    if np.array_equal(again, ids[:-1]):
+        start, end = spans[at].tolist()
+        return start, end, False
+    start, end = (min(len(tokenizer.decode(ids[:stop])), len(text)) for stop in (at, at + 1))
+    return start, max(start, end), True
 
 
 @dataclass(frozen=True)
@@ -106,25 +162,31 @@ class Fetched:
     record: bytes
     """The gzip member as stored."""
     text: str
-    """What the recipe's extractor makes of it now."""
-    passage: str
-    """The extracted text around the traced token."""
+    """What the extractor makes of it now."""
+    shown: Passage
+    """What the trace shows, as it stands in the extracted text."""
     unchanged: bool
     """The text is the one in the lake."""
 
+    @property
+    def passage(self) -> str:
+        """Extracted text around the token, as one piece."""
+        return self.shown.text
+
 
 def fetch(line: Line, traced: Trace) -> Fetched:
-    """Read the record of a trace from the source again, extract it, and find the passage.
+    """Read the record of a trace from the source again, extract it as it was extracted, and find the passage.
 
     Raises:
         ArchiveError: the source cannot be read.
         TraceError: the bytes at that place are not the record any more.
     """
     record = line.archive.read_range(traced.warc_file, traced.warc_offset, traced.warc_length)
+    corpus = _corpus(line, traced.snapshot)
+    documents = line.lake.origin(corpus, "documents")
+    extraction = Extraction.model_validate(documents.manifest().params)
     rows = [
-        row
-        for batch in read_documents(BytesIO(record), 0, traced.warc_file, line.recipe.extraction)
-        for row in batch.to_pylist()
+        row for batch in read_documents(BytesIO(record), 0, traced.warc_file, extraction) for row in batch.to_pylist()
     ]
     if len(rows) != 1 or rows[0]["record_id"] != traced.record_id or rows[0]["text"] is None:
         raise TraceError(
@@ -132,22 +194,52 @@ def fetch(line: Line, traced: Trace) -> Fetched:
             "is the source another copy than the one that was read?"
         )
     text: str = rows[0]["text"]
-    stored = _row(line.lake.partition(line.key("documents"), traced.snapshot), traced.doc)["text"]
-    margin, at = PASSAGE_CHARACTERS // 2, traced.extracted_offset
+    content = _row(corpus, traced.doc)["text"].encode()
+    edits = _edits(line, traced.snapshot, traced.doc)
+    start, end = traced.extracted_offset, traced.extracted_end
+    first, last = _extracted_span(edits, *_window(content, traced.corpus_offset, traced.corpus_end))
+    # Where much was cut out beside the token, the passage would be as long as what was cut.
+    window = max(first, start - 2 * PASSAGE_BYTES), min(last, end + 2 * PASSAGE_BYTES)
     return Fetched(
         record=record,
         text=text,
-        passage=text.encode()[max(at - margin, 0) : at + margin].decode(errors="ignore"),
-        unchanged=text == stored,
+        shown=_passage(text.encode(), *window, start, end),
+        unchanged=text == _row(documents, traced.doc)["text"],
     )
 
 
-def _text_bytes(tokenizer: Tokenizer, ids: np.ndarray, text: str) -> int:
-    """Bytes of `text` that a run of its first ids stands for; a run that ends inside a character stops before it."""
-    prefix = tokenizer.decode(ids)
-    while not text.startswith(prefix) and prefix.endswith("\ufffd"):
-        prefix = prefix[:-1]
-    return min(len(prefix.encode()), len(text.encode()))
+def _window(content: bytes, start: int, end: int) -> tuple[int, int]:
+    return max(start - PASSAGE_BYTES // 2, 0), min(end + PASSAGE_BYTES // 2, len(content))
+
+
+def _passage(content: bytes, first: int, last: int, start: int, end: int) -> Passage:
+    parts = content[first:start], content[start:end], content[end:last]
+    return Passage(*(part.decode(errors="ignore") for part in parts))
+
+
+def _corpus(line: Line, snapshot: str) -> Partition:
+    shards = line.lake.partition(line.key("training_shards"), snapshot)
+    return line.lake.origin(line.lake.origin(shards, "tokens"), "corpus")
+
+
+def _edits(line: Line, snapshot: str, doc: int) -> list[list[dict[str, Any]]]:
+    """The edits that made a document's corpus text, in the order in which they were applied."""
+    corpus = _corpus(line, snapshot)
+    found = []
+    for table, column in (corpus.manifest().params or {}).get("edits", ()):
+        rows = _rows(line.lake.origin(corpus, table), doc)
+        found.append([{"replacement": "", **edit} for row in rows for edit in row[column] or ()])
+    return found
+
+
+def _extracted_span(edits: list[list[dict[str, Any]]], start: int, end: int) -> tuple[int, int]:
+    """Where bytes `start` to `end` of the corpus text came from; all of what an edit replaced, if they touch it."""
+    for of_table in reversed(edits):
+        last = source_offset(of_table, max(end - 1, start))
+        replaced = (edit["end"] for edit in of_table if edit["start"] == last and edit["replacement"])
+        end = source_offset(of_table, end) if start == end else next(replaced, last + 1)
+        start = source_offset(of_table, start)
+    return start, end
 
 
 def part_path(partition: Partition, doc: int) -> Path:
@@ -159,8 +251,12 @@ def part_path(partition: Partition, doc: int) -> Path:
     raise LakeError(f"{partition.name} has no part for document {doc}")
 
 
+def _rows(partition: Partition, doc: int) -> list[dict[str, Any]]:
+    return pq.read_table(part_path(partition, doc), filters=[("doc", "=", doc)]).to_pylist()
+
+
 def _row(partition: Partition, doc: int) -> dict[str, Any]:
-    rows = pq.read_table(part_path(partition, doc), filters=[("doc", "=", doc)]).to_pylist()
+    rows = _rows(partition, doc)
     if not rows:
         raise LakeError(f"{partition.name} has no document {doc}")
     return rows[0]

@@ -1,11 +1,11 @@
-"""Recipes as data: the parameters of every station and the gates, in order, read from YAML."""
+"""Recipes as data: the parameters of every station, and the stations that decide, in order."""
 
 import re
-from pathlib import Path
-from typing import Any, Literal, Self
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from curation_assets.acquisition.documents import Extraction
 from curation_assets.filtering.signals import SIGNALS
@@ -15,23 +15,21 @@ GATE = re.compile(
     r"^\s*(?P<signal>[a-z][a-z0-9_]*)\s*(?P<operator><=|>=|<|>)\s*(?P<limit>-?\d+(\.\d+)?([eE][-+]?\d+)?)\s*$"
 )
 
-PUBLISHED = Path(__file__).parent
-
-COMPUTED_SIGNALS = ("opted_out", "language_kept", "language_score")
-"""Columns that sql/filtering/filter_verdicts.sql makes besides those of the annotation tables."""
-
 CONSENT = ("noai", "noimageai", "tdm-reservation")
-CONSENT_GATE = {"name": "consent", "station": "consent", "signal": "opted_out", "operator": ">", "limit": 0}
+CONSENT_STATION = {"name": "consent", "gates": [{"name": "consent", "rule": "opted_out > 0"}]}
+CLEANING_STATION = {"name": "cleaning", "gates": [{"name": "clean_text_empty", "rule": "clean_lines < 1"}]}
 
-OTHER_VERDICTS = ("kept", "minhash_duplicate", "clean_text_empty")
-"""Verdicts that are no gate's; see sql/provenance/verdicts.sql."""
+COSTS = {
+    **dict.fromkeys(("opted_out", *URL_ANNOTATIONS.names), 0),
+    **dict.fromkeys(("language_kept", "language_score", *SIGNALS.names), 1),
+}
+"""What it costs to know a column that a gate may read: 0 headers and URL, 1 text. Deduplication costs 2."""
 
-GATED_SIGNALS = frozenset({*COMPUTED_SIGNALS, *SIGNALS.names, *URL_ANNOTATIONS.names} - {"line_edits"})
-"""Columns that a gate may read."""
+TEXT_COLUMNS = frozenset({"line_edits", "url_match", "url_domain_category"})
+"""Columns that hold no number, so that no gate can read them."""
 
-
-class RecipeError(Exception):
-    """A recipe cannot be used; the message names the file, the place in it and what is allowed there."""
+SIGNALS_OF_GATES = frozenset(COSTS) - TEXT_COLUMNS
+KEPT = "kept"
 
 
 class Parameters(BaseModel):
@@ -41,9 +39,19 @@ class Parameters(BaseModel):
 
 
 class UrlFilter(Parameters):
-    """Which block lists are consulted."""
+    """Which block lists are consulted: categories of the UT1 lists. The usual ones leave out `dating`, `chat` and
+    `filehosting`, which hold event listings and large services."""
 
-    categories: tuple[str, ...] = ()
+    categories: tuple[str, ...] = (
+        "adult",
+        "mixed_adult",
+        "phishing",
+        "malware",
+        "agressif",
+        "gambling",
+        "arjel",
+        "ddos",
+    )
 
 
 class Language(Parameters):
@@ -51,15 +59,6 @@ class Language(Parameters):
 
     languages: tuple[str, ...]
     characters: int = Field(default=1000, gt=0)
-
-
-class MinHash(Parameters):
-    """MinHash LSH: shingle length in words, `bands` of `rows` hashes, seed of the permutations."""
-
-    ngram: int = Field(default=5, gt=0)
-    bands: int = Field(default=14, gt=0)
-    rows: int = Field(default=8, gt=0)
-    seed: int = 1
 
 
 class Pii(Parameters):
@@ -78,6 +77,8 @@ class Packing(Parameters):
     strategy: Literal["best_fit", "concat"] = "best_fit"
     shard_tokens: int = Field(default=67108864, gt=0)
     seed: int = 1
+    end_of_document: str | None = None
+    """Name of the token that ends a document in a given tokenizer; the first of the usual names when unset."""
 
     @model_validator(mode="after")
     def _holds_a_sequence(self) -> Self:
@@ -90,120 +91,168 @@ class Gate(Parameters):
     """A rule over annotations: a document is dropped when `signal operator limit` is true."""
 
     name: str
-    station: str
     signal: str
     operator: Literal["<", "<=", ">", ">="]
     limit: float
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_rule(cls, data: Any) -> Any:
+        if not (isinstance(data, dict) and "rule" in data):
+            return data
+        match = GATE.match(str(data["rule"]))
+        if match is None:
+            raise ValueError(
+                f"gate {data['name']!r}: {data['rule']!r} is not `column operator limit`, "
+                "for example `language_score < 0.65`"
+            )
+        return {"name": data["name"], **match.groupdict()}
+
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
-        if self.name in OTHER_VERDICTS:
-            raise ValueError(f"a gate cannot be called {self.name!r}: that is a verdict of its own")
-        if self.signal not in GATED_SIGNALS:
+        if self.name in {KEPT, *METHODS, *(method.verdict for method in METHODS.values())}:
+            raise ValueError(f"a gate cannot be called {self.name!r}: that is a verdict or a station of its own")
+        if self.signal not in SIGNALS_OF_GATES:
             raise ValueError(
-                f"gate {self.name!r} reads {self.signal!r}; the columns are {', '.join(sorted(GATED_SIGNALS))}"
+                f"gate {self.name!r} reads {self.signal!r}; the columns are {', '.join(sorted(SIGNALS_OF_GATES))}"
             )
         return self
 
 
+class Gates(Parameters):
+    """A station of gates over annotations, in order."""
+
+    name: str
+    gates: tuple[Gate, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_station(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "gates" in data:
+            return data
+        raise ValueError(
+            f"a station is `- name: {{gate: column operator limit}}` or `- method: {{parameter: value}}`, not {data!r}"
+        )
+
+    @property
+    def cost(self) -> int:
+        """Of the dearest column that its gates read."""
+        return max((COSTS[gate.signal] for gate in self.gates), default=0)
+
+
+class MinHash(Parameters):
+    """MinHash LSH: shingle length in words, `bands` of `rows` hashes, seed of the permutations."""
+
+    verdict: ClassVar[str] = "minhash_duplicate"
+    cost: ClassVar[int] = 2
+
+    name: Literal["minhash_duplicates"] = "minhash_duplicates"
+    ngram: int = Field(default=5, gt=0)
+    bands: int = Field(default=14, gt=0)
+    rows: int = Field(default=8, gt=0)
+    seed: int = 1
+
+
+Deduplication = MinHash
+METHODS: dict[str, type[Deduplication]] = {"minhash_duplicates": MinHash}
+"""Stations that compare documents with each other, by the name that a recipe calls them."""
+
+
+def _kind(data: Any) -> str:
+    name = data.get("name") if isinstance(data, dict) else getattr(data, "name", None)
+    return name if name in METHODS else "gates"
+
+
+DecidingStation = Annotated[
+    Annotated[Gates, Tag("gates")] | Annotated[MinHash, Tag("minhash_duplicates")], Discriminator(_kind)
+]
+
+
 class Recipe(Parameters):
-    """A dataset: the parameters of every station and the ordered gates that decide each document's fate."""
+    """A dataset: the parameters of every station, and the stations that decide each document's fate, in order."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str
     extraction: Extraction
     consent: tuple[str, ...] = CONSENT
     """Opt-out signals that are honoured. Unless there are none, a recipe without a consent gate is given one."""
-    url_filter: UrlFilter
+    url_filter: UrlFilter = UrlFilter()
     language: Language
-    gates: tuple[Gate, ...]
-    minhash: MinHash = MinHash()
+    line_edits: Literal["none", "c4"] = "none"
+    """Rules by which lines are dropped; what they leave is what is deduplicated and packed."""
+    stations: tuple[DecidingStation, ...]
+    out_of_order: dict[str, str] = Field(default_factory=dict)
+    """Stations that stand after a costlier one on purpose, and why."""
     pii: Pii = Pii()
     packing: Packing = Packing()
 
     @model_validator(mode="before")
     @classmethod
-    def _read_gates(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("gates"), list):
-            gates = [gate for group in data["gates"] for gate in _gates_of(group)]
-            names = [gate["name"] for gate in gates]
-            repeated = sorted({name for name in names if names.count(name) > 1})
-            if repeated:
-                raise ValueError(f"gate names are used twice: {', '.join(repeated)}")
-            if data.get("consent", CONSENT) and not any(gate["signal"] == "opted_out" for gate in gates):
-                gates.insert(0, CONSENT_GATE)
-            data = {**data, "gates": gates}
-        return data
+    def _complete(cls, data: Any) -> Any:
+        return complete(data) if isinstance(data, dict) and isinstance(data.get("stations"), list) else data
 
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        names = [station.name for station in self.stations]
+        gates = [gate.name for _, _, gate in self.gates]
+        for kind, used in (("stations", names), ("gates", gates)):
+            if repeated := sorted({name for name in used if used.count(name) > 1}):
+                raise ValueError(f"names of {kind} are used twice: {', '.join(repeated)}")
+        dearest = self.stations[0] if self.stations else None
+        for station in self.stations:
+            if dearest is not None and station.cost < dearest.cost and station.name not in self.out_of_order:
+                raise ValueError(
+                    f"{station.name} costs less than {dearest.name} and stands after it: move it before, or say why "
+                    f"under `out_of_order: {{{station.name}: reason}}`"
+                )
+            dearest = station if dearest is None or station.cost > dearest.cost else dearest
+        return self
 
-def _gates_of(group: Any) -> list[dict[str, Any]]:
-    if not (isinstance(group, dict) and len(group) == 1):
-        raise ValueError(f"a group of gates is `- station: {{gate: signal operator limit}}`, not {group!r}")
-    ((station, rules),) = group.items()
-    gates = []
-    for name, rule in (rules or {}).items():
-        match = GATE.match(str(rule))
-        if match is None:
-            raise ValueError(
-                f"gate {name!r} of {station}: {rule!r} is not `signal operator limit`, "
-                "for example `language_score < 0.65`"
-            )
-        gates.append({"name": name, "station": station, **match.groupdict()})
-    return gates
-
-
-def published_recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
-
-
-def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe by its published name or from a YAML file, with some values replaced.
-
-    `overrides` maps a dotted path (`extraction.extractor`, `language.languages`) to a value, or the name of a gate
-    to its limit (`language_score`). Raises `RecipeError` when there is no such recipe, key or gate.
-    """
-    if name in published_recipes():
-        text = (PUBLISHED / f"{name}.yaml").read_text()
-    elif Path(name).suffix in {".yaml", ".yml"} and Path(name).is_file():
-        text = Path(name).read_text()
-    else:
-        raise RecipeError(
-            f"no recipe {name!r}: the published ones are {', '.join(published_recipes())}; "
-            "your own is named by the path of its .yaml file"
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """The place of each gate and of each deduplication in the order of decisions, from 0."""
+        names = (
+            name
+            for station in self.stations
+            for name in ([gate.name for gate in station.gates] if isinstance(station, Gates) else [station.name])
         )
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"{name} holds no recipe: a mapping with name, description, extraction, gates, ...")
-    for path, value in (overrides or {}).items():
-        _override(data, path, value)
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(str(step) for step in problem['loc']) or 'recipe'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise RecipeError(f"recipe {name} cannot be used:\n{problems}") from error
+        return {name: position for position, name in enumerate(names)}
+
+    @property
+    def gates(self) -> Iterator[tuple[int, str, Gate]]:
+        """Position, station and gate, in order."""
+        for station in self.stations:
+            for gate in station.gates if isinstance(station, Gates) else ():
+                yield self.positions[gate.name], station.name, gate
+
+    @property
+    def deduplications(self) -> list[Deduplication]:
+        """The stations that compare documents, in order."""
+        return [station for station in self.stations if not isinstance(station, Gates)]
 
 
-def _override(data: dict[str, Any], path: str, value: Any) -> None:
-    groups = data.get("gates") if path not in Recipe.model_fields else None
-    for group in groups if isinstance(groups, list) else []:
-        for rules in group.values() if isinstance(group, dict) else []:
-            if isinstance(rules, dict) and path in rules:
-                match = GATE.match(str(rules[path]))
-                if match is None:
-                    raise RecipeError(f"gate {path!r} reads {rules[path]!r}, whose limit cannot be replaced")
-                rules[path] = f"{match['signal']} {match['operator']} {value}"
-                return
-    *parents, leaf = path.split(".")
-    place: Any = data
-    for step in parents:
-        place = place.setdefault(step, {}) if isinstance(place, dict) else None
-    if not isinstance(place, dict):
-        raise RecipeError(f"{path!r} names neither a parameter nor a gate of the recipe")
-    place[leaf] = value
+def complete(data: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as in a file, with its stations as the models hold them and the gates that no recipe can do without."""
+    stations = [_read_station(entry) for entry in data["stations"]]
+    named = [station for station in stations if isinstance(station, dict) and "name" in station]
+    rules = [str(gate["rule"]) for station in named for gate in station.get("gates", ())]
+    if data.get("consent", CONSENT) and not any("opted_out" in rule for rule in rules):
+        stations.insert(0, CONSENT_STATION)
+    if data.get("line_edits", "none") != "none" and not any("clean_lines <" in rule for rule in rules):
+        # Where edits leave nothing there is nothing to compare or to keep.
+        compared = [at for at, one in enumerate(stations) if one in named and one["name"] in METHODS]
+        stations.insert(compared[0] if compared else len(stations), CLEANING_STATION)
+    return {**data, "stations": stations}
+
+
+def _read_station(entry: Any) -> Any:
+    """`name: {gate: rule}` or `method: {parameter: value}`, as in a file, to what the models hold; else unchanged."""
+    if not (isinstance(entry, dict) and len(entry) == 1):
+        return entry
+    ((name, content),) = entry.items()
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        return entry
+    if name in METHODS:
+        return {**content, "name": name}
+    return {"name": str(name), "gates": [{"name": str(gate), "rule": rule} for gate, rule in content.items()]}

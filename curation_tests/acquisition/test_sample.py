@@ -1,5 +1,6 @@
 """The embedded sample: the same everywhere, Common Crawl's shape, and every page meets the fate it was made for."""
 
+import ast
 import base64
 import gzip
 import hashlib
@@ -19,12 +20,10 @@ from urllib.parse import urlsplit
 import polars as pl
 import pyarrow as pa
 import pytest
-import yaml
 from fastwarc.warc import ArchiveIterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-import curation_assets
 from curation_assets.acquisition.archive_layout import snapshot_name
 from curation_assets.acquisition.documents import Extraction, read_documents
 from curation_assets.acquisition.sample import prose
@@ -44,11 +43,12 @@ from curation_assets.filtering.language import identify_language
 from curation_assets.filtering.pii import find_pii
 from curation_assets.filtering.signals import annotate_signals
 from curation_assets.filtering.urls import UrlRules, annotate_urls
+from curation_assets.recipes.loading import load_recipe
 
 MEMBER = gzip_member(b"")[:10]
-RECIPE = yaml.safe_load((Path(curation_assets.__file__).parent / "recipes" / "fineweb.yaml").read_text())
+RECIPE = load_recipe("fineweb")
 # name, column, operator, limit
-GATES = [(name, *rule.split()) for group in RECIPE["gates"] for rules in group.values() for name, rule in rules.items()]
+GATES = [(gate.name, gate.signal, gate.operator, gate.limit) for _, _, gate in RECIPE.gates]
 OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 
 
@@ -114,7 +114,7 @@ def test_another_process_gives_the_same_bytes(mirror: Path) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "TZ": "Pacific/Auckland", "LC_ALL": "C"}
     told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     here = {path: hashlib.sha256(content).hexdigest() for path, content in contents(mirror).items()}
-    assert yaml.safe_load(told.stdout) == here
+    assert ast.literal_eval(told.stdout) == here
 
 
 def test_records_are_the_same_on_every_machine() -> None:
@@ -295,14 +295,14 @@ def _outcomes() -> tuple[dict[str, str], dict[str, str]]:
     documents = _documents().to_arrow()
     texts = documents["text"].combine_chunks().cast(pa.large_string())
     signals = annotate_signals(texts)
-    languages = identify_language(texts, RECIPE["language"]["characters"])
-    rules = UrlRules.load(None, RECIPE["url_filter"]["categories"])
+    languages = identify_language(texts, RECIPE.language.characters)
+    rules = UrlRules.load(None, RECIPE.url_filter.categories)
     url, host, domain = (
         documents[name].combine_chunks().cast(pa.string()) for name in ("url", "host", "registered_domain")
     )
     urls = annotate_urls(url, host, domain, rules)
     columns = {name: table[name].to_pylist() for table in (signals, languages, urls) for name in table.column_names}
-    columns["language_kept"] = [int(code in RECIPE["language"]["languages"]) for code in columns["language"]]
+    columns["language_kept"] = [int(code in RECIPE.language.languages) for code in columns["language"]]
     refused = {"noai", "noimageai", "tdm-reservation"}
     columns["opted_out"] = [len(refused & set(found or [])) for found in documents["consent"].to_pylist()]
     cleaned = apply_edits(texts, signals["line_edits"].combine_chunks()).to_pylist()
@@ -312,7 +312,7 @@ def _outcomes() -> tuple[dict[str, str], dict[str, str]]:
     for i, row in enumerate(documents.select(["record_id", "verdict", "date", "doc"]).to_pylist()):
         record_id = row["record_id"] or ""
         outcomes[record_id] = row["verdict"] or next(
-            (gate for gate, column, sign, limit in GATES if OPERATORS[sign](columns[column][i], float(limit))), KEPT
+            (gate for gate, column, sign, limit in GATES if OPERATORS[sign](columns[column][i], limit)), KEPT
         )
         if outcomes[record_id] == KEPT:
             passed.append((row["date"], row["doc"], record_id, cleaned[i]))

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from curation_assets.filtering.edits import EDITS, apply_edits
+from curation_assets.filtering.edits import EDITS, apply_edits, as_edits
 from curation_assets.filtering.pii import (
     EMAIL_REPLACEMENTS,
     IP_REPLACEMENTS,
     PII_SPANS,
     find_pii,
-    pii_edits,
 )
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -61,7 +60,7 @@ def values(text: str, **kinds: bool) -> list[str]:
 
 def masked(texts: list[str | None]) -> list[str | None]:
     array = pa.array(texts, pa.large_string())
-    edits = pii_edits(find_pii(array, True, True))
+    edits = as_edits(find_pii(array, True, True))
     assert edits.type == EDITS
     return apply_edits(array, edits).to_pylist()
 
@@ -152,7 +151,7 @@ def test_nulls_slices_and_empty_arrays() -> None:
     whole = find_pii(array, True, True)
     assert whole.null_count == 0 and whole.value_lengths().to_pylist() == [1, 0, 0, 1]
     assert find_pii(array[1:], True, True).to_pylist() == whole.to_pylist()[1:]
-    assert pii_edits(whole[3:]).to_pylist() == [[{"start": 3, "end": 14, "replacement": "email@example.com"}]]
+    assert as_edits(whole[3:]).to_pylist() == [[{"start": 3, "end": 14, "replacement": "email@example.com"}]]
     assert find_pii(array[:0], True, True).to_pylist() == []
 
 

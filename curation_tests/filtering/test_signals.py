@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curation_assets.filtering.edits import EDITS, apply_edits
 from curation_assets.filtering.signals import SIGNALS, annotate_signals
-from curation_assets.recipes.recipe import load_recipe
+from curation_assets.recipes.loading import load_recipe
 from curation_tests.filtering.slow_signals import slow_sentences, slow_signals
 
 REPOSITORY = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_many_documents_keep_apart():
     assert together[::50] == [annotated(text) for text in texts[::50]]
 
 
-GATES = {gate.name: gate for gate in load_recipe("fineweb").gates if gate.signal in SIGNALS.names}
+GATES = {gate.name: gate for _, _, gate in load_recipe("fineweb").gates if gate.signal in SIGNALS.names}
 OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 
 

@@ -1,7 +1,13 @@
 """Stations on a tiny lake: what is redone, what is published, and what a kill leaves behind."""
 
 import json
+import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -10,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
+from curation_assets.lake import lake as lake_module
 from curation_assets.lake import station as station_module
 from curation_assets.lake.lake import Lake, LakeError, Manifest
 from curation_assets.lake.parts import PartWriter, describe, part_name, read_batches, read_table
@@ -314,3 +321,127 @@ def test_batches_never_join_what_was_written_apart(tmp_path: Path) -> None:
         for rows in (3, 1, 5):
             writer.write(pa.table({"doc": range(rows), "value": range(rows)}, schema=NUMBERS))
     assert [batch.num_rows for batch in read_batches(tmp_path / "a.parquet", ["doc"], 4)] == [3, 1, 4, 1]
+
+
+def test_the_manifest_says_what_made_it(lake: Lake) -> None:
+    run(numbers((1,)), lake, SNAPSHOT, Inline())
+    manifest = run(products(5), lake, SNAPSHOT, Inline()).manifest
+    assert (manifest.code_version, manifest.params) == ("1", {"factor": 5})
+    assert manifest.inputs == {"numbers": ("numbers",), "documents": ("numbers",)}
+    partition = lake.partition(("r", "products"), SNAPSHOT)
+    assert partition.manifest() == manifest
+    assert lake.origin(partition, "documents") == lake.partition(("numbers",), SNAPSHOT)
+    with pytest.raises(LakeError, match="does not say which corpus"):
+        lake.origin(partition, "corpus")
+
+
+def test_a_manifest_of_an_earlier_version_can_be_read(lake: Lake) -> None:
+    manifest = run(numbers((1,)), lake, SNAPSHOT, Inline()).manifest
+    old = manifest.model_dump(mode="json", exclude={"code_version", "params", "inputs"})
+    assert Manifest.model_validate(old).files == manifest.files
+
+
+def test_checks_see_the_counters_of_every_input(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = station_module.execute
+    monkeypatch.setattr(
+        station_module,
+        "execute",
+        lambda con, name, parameters: (
+            seen.append(con.sql("SELECT value FROM documents_stats WHERE name = 'rows_out'").fetchall())
+            or real(con, name, parameters)
+        ),
+    )
+    run(numbers((1, 2)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    assert seen[-1] == [(2,)]
+
+
+def test_a_survey_decides_whether_a_source_is_read_again(lake: Lake) -> None:
+    saw: list[object] = []
+
+    def outside(content: int, seen: object) -> SnapshotStation:
+        return replace(numbers((content,)), params=None, step=partial(write_content, content), survey=lambda _: seen)
+
+    def write_content(content: int, job: SnapshotJob) -> dict[str, int]:
+        saw.append(content)
+        return write_numbers(replace(job, params=Numbers(parts=((content,),))))
+
+    assert run(outside(1, "a"), lake, SNAPSHOT, Inline()).fresh
+    assert not run(outside(2, "a"), lake, SNAPSHOT, Inline()).fresh
+    before = content(lake, numbers((1,)))
+    again = run(outside(1, "b"), lake, SNAPSHOT, Inline())
+    after = content(lake, numbers((1,)))
+    assert before.pop(".survey") != after.pop(".survey")
+    assert before == after, "the survey is no part of what is committed"
+    assert again.fresh
+    blind = run(outside(2, None), lake, SNAPSHOT, Inline())
+    assert (blind.fresh, bool(blind.note)) == (False, True)
+    assert run(outside(2, "c"), lake, SNAPSHOT, Inline()).manifest.digest != again.manifest.digest
+    assert saw == [1, 1, 2]
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_before_the_commit_loses_no_part(lake: Lake, interruption: type[BaseException]) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    with pytest.raises(interruption), staging(products(), lake, SNAPSHOT, Inline()):
+        raise interruption
+    partition = lake.partition(("r", "products"), SNAPSHOT)
+    assert partition.committed() is None
+    engine = Inline()
+    staged = run(products(), lake, SNAPSHOT, engine)
+    assert (engine.items, staged.parts_reused, staged.fresh) == ([], 2, True)
+    assert not partition.staging.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_parts_are_made_leaves_the_finished_ones(lake: Lake, number: signal.Signals) -> None:
+    """The lock is let go, the finished part is kept, and the next run makes the other one."""
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from curation_tests.lake.test_station import *\n"
+        "class Slow(Inline):\n"
+        "    def map(self, function, items):\n"
+        "        yield function(items[0])\n"
+        "        print('made', flush=True)\n"
+        "        time.sleep(60)\n"
+        "run(products(), Lake(Path(sys.argv[1])), SNAPSHOT, Slow())\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(lake.root)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "made\n"
+    process.send_signal(number)
+    process.wait(20)
+    process.stdout.close()
+    engine = Inline()
+    run(products(), lake, SNAPSHOT, engine)
+    assert [item.target.name for item in engine.items] == [part_name(1)]
+
+
+def test_a_run_that_waits_says_so(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lake_module, "QUIET_SECONDS", 0.1)
+    partition = lake.partition(("r", "products"), SNAPSHOT)
+
+    def second() -> None:
+        with partition.lock():
+            pass
+
+    other = Thread(target=second)
+    with caplog.at_level(logging.WARNING), partition.lock():
+        other.start()
+        while not caplog.messages and other.is_alive():
+            other.join(0.05)
+        assert caplog.messages == ["r/products/CC-MAIN-2000-01 is being made by another run: waiting until it is done"]
+        assert other.is_alive()
+    other.join(20)
+    assert not other.is_alive()

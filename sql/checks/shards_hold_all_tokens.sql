@@ -1,6 +1,6 @@
 -- The shard files hold what was packed: their sizes on disk are those of the packed tokens and sequences, and the
--- segments beside them are the plan's.
--- Views: packed_sequences, this (the copied segments), files (name, bytes: as they lie on disk), stats.
+-- segments beside them are the plan's. The ids that were read from the files again add up to those of the documents.
+-- Views: packed_sequences, this (the copied segments), files (name, bytes: as they lie on disk), stats, tokens_stats.
 WITH packed AS (
     SELECT
         coalesce(sum(token_count), 0)::BIGINT AS tokens,
@@ -20,6 +20,8 @@ SELECT
         AND written.bin_bytes = packed.tokens * (SELECT coalesce(max(value), 0) FROM stats WHERE name = 'token_bytes')
         -- A header of 34 bytes and one closing document index a shard; 4 + 8 + 8 bytes a sequence.
         AND written.idx_bytes = packed.shards * 42 + packed.sequences * 20
+        AND (SELECT coalesce(max(value), 0) FROM stats WHERE name = 'id_sum')
+            = (SELECT coalesce(max(value), 0) FROM tokens_stats WHERE name = 'id_sum')
         AND (SELECT count(*) FROM (FROM packed_sequences EXCEPT ALL FROM this)) = 0
         AND (SELECT count(*) FROM (FROM this EXCEPT ALL FROM packed_sequences)) = 0 AS passed,
     packed.tokens AS packed_tokens,

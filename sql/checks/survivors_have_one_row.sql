@@ -1,10 +1,9 @@
--- Documents that passed the filters, and only they, have a row.
--- Views: filter_verdicts, this.
+-- Documents that no gate before this station dropped, and only they, have a row.
+-- Views: filter_verdicts, this. Parameter: $position, the station's place in the order of decisions.
 SELECT
-    (SELECT count(*) FROM filter_verdicts WHERE verdict IS NULL) = count(*)
-        AND count(DISTINCT this.doc) = count(*)
-        AND count(*) FILTER (WHERE passed_filters.doc IS NULL) = 0 AS passed,
-    (SELECT count(*) FROM filter_verdicts WHERE verdict IS NULL) AS survivors,
-    count(*) AS rows
-FROM this
-LEFT JOIN (SELECT doc FROM filter_verdicts WHERE verdict IS NULL) AS passed_filters ON passed_filters.doc = this.doc
+    count(*) FILTER (WHERE expected.doc IS NULL OR made.doc IS NULL) = 0
+        AND count(DISTINCT made.doc) = count(made.doc) AS passed,
+    count(expected.doc) AS survivors,
+    count(made.doc) AS rows
+FROM (SELECT doc FROM filter_verdicts WHERE position IS NULL OR position > $position) AS expected
+FULL JOIN (SELECT doc FROM this) AS made ON made.doc = expected.doc

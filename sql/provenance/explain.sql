@@ -1,5 +1,5 @@
 -- The verdicts of the documents with one URL or record id, with where they lie in their WARC files.
--- Views: verdicts, documents. Parameter: $name.
+-- Views: verdicts, documents. Parameters: $name; $record, the same as a record id in lower case without brackets.
 SELECT
     verdicts.*,
     documents.date,
@@ -9,9 +9,10 @@ SELECT
     documents.http_status,
     documents.html_bytes,
     documents.title,
+    documents.consent,
     (SELECT any_value(survivor.url) FROM verdicts AS survivor WHERE survivor.doc = verdicts.duplicate_of)
         AS duplicate_of_url
 FROM verdicts
 JOIN documents USING (doc)
-WHERE verdicts.url = $name OR verdicts.record_id = $name OR verdicts.record_id = '<urn:uuid:' || $name || '>'
+WHERE verdicts.url = $name OR lower(trim(verdicts.record_id, '<>')) = $record
 ORDER BY verdicts.doc

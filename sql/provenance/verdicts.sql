@@ -1,34 +1,43 @@
--- One row per response record of a part, whatever became of it.
--- Views: documents, filter_verdicts (one part each), duplicate_clusters (the part's members of clusters).
--- Parameter: $minhash_position, the place of deduplication after the last gate.
+-- One row per response record of a part, whatever became of it: of the gate that a document fails first and the
+-- deduplications that dropped it, the earliest in recipe order decides.
+-- Views: documents, filter_verdicts (one part each);
+--        removals (doc, verdict, station, position, survivor, duplicate_of, cluster_size): what the deduplications say.
+WITH decisions AS (
+    SELECT doc, verdict, station, position, value, "limit", detail, NULL::BIGINT AS duplicate_of
+    FROM filter_verdicts
+    WHERE verdict IS NOT NULL
+    UNION ALL
+    SELECT doc, verdict, station, position, cluster_size::DOUBLE, 1, NULL, duplicate_of
+    FROM removals
+    WHERE NOT survivor
+),
+decided AS (
+    SELECT doc, arg_min(decisions, position) AS first
+    FROM decisions
+    GROUP BY doc
+),
+clusters AS (
+    -- The latest deduplication that a document took part in.
+    SELECT doc, arg_max(cluster_size, position) AS cluster_size
+    FROM removals
+    GROUP BY doc
+)
 SELECT
     documents.doc,
     documents.record_id,
     documents.url,
-    coalesce(filter_verdicts.verdict, CASE WHEN NOT duplicate_clusters.survivor THEN 'minhash_duplicate' END, 'kept')
-        AS verdict,
-    CASE
-        WHEN filter_verdicts.verdict IS NOT NULL THEN filter_verdicts.station
-        WHEN NOT duplicate_clusters.survivor THEN 'minhash'
-    END AS station,
-    CASE
-        WHEN filter_verdicts.verdict IS NOT NULL THEN filter_verdicts.position
-        WHEN NOT duplicate_clusters.survivor THEN $minhash_position
-    END::INTEGER AS position,
-    CASE
-        WHEN filter_verdicts.verdict IS NOT NULL THEN filter_verdicts.value
-        WHEN NOT duplicate_clusters.survivor THEN duplicate_clusters.cluster_size
-    END::DOUBLE AS value,
-    CASE
-        WHEN filter_verdicts.verdict IS NOT NULL THEN filter_verdicts."limit"
-        WHEN NOT duplicate_clusters.survivor THEN 1
-    END::DOUBLE AS "limit",
-    filter_verdicts.detail,
+    coalesce(decided.first.verdict, 'kept') AS verdict,
+    decided.first.station AS station,
+    decided.first.position AS position,
+    decided.first.value AS value,
+    decided.first."limit" AS "limit",
+    decided.first.detail AS detail,
     filter_verdicts.failed_gates,
     -- The cluster is named by its survivor.
-    CASE WHEN NOT duplicate_clusters.survivor THEN duplicate_clusters.cluster END AS duplicate_of,
-    coalesce(duplicate_clusters.cluster_size, 1)::INTEGER AS cluster_size
+    decided.first.duplicate_of AS duplicate_of,
+    coalesce(clusters.cluster_size, 1)::INTEGER AS cluster_size
 FROM documents
 JOIN filter_verdicts USING (doc)
-LEFT JOIN duplicate_clusters USING (doc)
+LEFT JOIN decided USING (doc)
+LEFT JOIN clusters USING (doc)
 ORDER BY documents.doc
