@@ -2,8 +2,8 @@
 
 30 % of the documents are near-duplicates of another one at Jaccard 0.85, so that they share each of the 14 bands
 with probability 0.85 ** 8. Both read the same 20 Parquet parts and must find the same survivors. Each runs in a
-process of its own, for its peak memory above what the process held before. Times are CPU seconds, without
-imports and compilation.
+process of its own, for its peak memory, and for what it added to the process. The same documents as two snapshots in a
+band index, the second matched against the first, follow. Times are CPU seconds, without imports and compilation.
 """
 
 import multiprocessing
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from measure import report
 
+from curation_assets.deduplication.band_index import match, write_segment
 from curation_assets.deduplication.clusters import cluster
 
 DOCUMENTS, BANDS, PARTS = 1_000_000, 14, 20
@@ -46,6 +47,16 @@ def write_parts(folder: Path, documents: int) -> list[Path]:
 def ours(paths: list[Path]) -> list[int]:
     """Documents that do not survive, by `cluster`."""
     table = cluster(paths)
+    return table.filter(~pc.field("survivor"))["doc"].to_pylist()
+
+
+def indexed(paths: list[Path]) -> list[int]:
+    """Documents of the second half of the parts that do not survive, by segments of both halves."""
+    half = len(paths) // 2
+    segments = {"a": paths[0].parent / "a", "b": paths[0].parent / "b"}
+    write_segment(paths[:half], segments["a"])
+    write_segment(paths[half:], segments["b"])
+    table = match(segments, "b")
     return table.filter(~pc.field("survivor"))["doc"].to_pylist()
 
 
@@ -79,11 +90,11 @@ def peak() -> float:
 
 
 def measure(function: Callable[[list[Path]], list[int]], few: list[Path], paths: list[Path]) -> tuple:
-    """CPU seconds, added peak memory in MB and result, after a first call on a few documents."""
+    """CPU seconds, peak memory in MB, what of it was added, and result, after a first call on a few documents."""
     function(few)
     memory, start = peak(), time.process_time()
     dropped = function(paths)
-    return time.process_time() - start, peak() - memory, dropped
+    return time.process_time() - start, peak(), peak() - memory, dropped
 
 
 def apart(function: Callable, *arguments: object) -> Any:
@@ -97,13 +108,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = apart(write_parts, Path(folder, "all"), DOCUMENTS)
         few = apart(write_parts, Path(folder, "few"), 1000)
-        results = [apart(measure, function, few, paths) for function in (ours, peer)]
-    rates = [DOCUMENTS / seconds for seconds, _, _ in results]
-    for name, rate, (_, memory, dropped) in zip(("ours", "Polars + dict"), rates, results, strict=True):
-        print(f"{name:14} {rate:10,.0f} documents/s, {memory:5,.0f} MB, {len(dropped):,} dropped")
-    assert results[0][2] == results[1][2]
+        results = [apart(measure, function, few, paths) for function in (ours, peer, indexed)]
+    rates = [DOCUMENTS / seconds for seconds, *_ in results]
+    names = ("ours", "Polars + dict", "band index")
+    for name, rate, (_, whole, added, dropped) in zip(names, rates, results, strict=True):
+        print(
+            f"{name:14} {rate:10,.0f} documents/s, {whole:5,.0f} MB at most, of which {added:4,.0f} MB or "
+            f"{added * (1 << 20) / DOCUMENTS:3.0f} bytes a document for this, {len(dropped):,} dropped"
+        )
+    assert results[0][-1] == results[1][-1]
     print(f"{'ratio':14} {rates[0] / rates[1]:10.1f}")
-    report("clusters", *rates)
+    report("clusters", *rates[:2], peak_mb=results[0][1], index=rates[2], index_peak_mb=results[2][1])
 
 
 if __name__ == "__main__":

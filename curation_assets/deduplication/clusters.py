@@ -11,7 +11,10 @@ neither the order of parts nor R.
 
 Memory: 24 bytes per document (doc, date, parent), 12 more at the end, about 40 per member of a cluster, and one
 file's rows and hash table: 25 MiB up to 19 million documents of 14 bands, where R reaches its limit of 512, and
-about 110 MiB for 100 million. Scratch disk: 16 bytes per document and band.
+about 110 MiB for 100 million. Scratch disk: 16 bytes per document and band: 224 with 14 bands, 7.2 kB with
+RefinedWeb's 450, of which 600,000 documents reach the limit.
+
+Candidate pairs can be verified by exact Jaccard index: see `verification`, which also says what that costs.
 """
 
 import contextlib
@@ -19,13 +22,15 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
+from curation_assets.deduplication.forest import NO_DATE, Survivor, flatten, prefer, preference, unite
+from curation_assets.deduplication.verification import Source, candidate_rows, shingle_batches, verified_join
 from curation_assets.filtering.characters import inner
 
 CLUSTERS = pa.schema(
@@ -41,11 +46,8 @@ CLUSTERS = pa.schema(
 _FILE_ROWS = 1 << 19
 _MOST_FILES = 512  # open at once
 _MOST_BANDS = 1 << 16  # a row holds the document's number and the band in one integer
-_BATCH_ROWS = 1 << 15
+_BATCH_KEYS = 1 << 19
 _DATE = pa.timestamp("us", "UTC")
-_NO_DATE = np.iinfo(np.int64).max
-
-Source = str | os.PathLike[str] | pa.NativeFile
 
 
 @inner
@@ -81,14 +83,6 @@ def _scatter(keys: np.ndarray, first: int, files: int, rows: np.ndarray, ends: n
             ends[f] += 1
 
 
-@inner
-def _root(parent: np.ndarray, i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
 @njit(cache=True, nogil=True)
 def _join(rows: np.ndarray, size: int, parent: np.ndarray) -> None:
     """Link the documents of each key and band to the first one; `size`, a power of two, exceeds the rows."""
@@ -103,72 +97,59 @@ def _join(rows: np.ndarray, size: int, parent: np.ndarray) -> None:
         while used[slot] and (table[slot, 0] != key or (table[slot, 1] & np.uint64(0xFFFF)) != band):
             slot = (slot + np.uint64(1)) & mask
         if used[slot]:
-            a = _root(parent, int(np.int64(table[slot, 1] >> np.uint64(16))))
-            b = _root(parent, int(np.int64(value >> np.uint64(16))))
-            # The smaller number becomes the root: with path halving the trees stay flat.
-            if a < b:
-                parent[b] = a
-            elif b < a:
-                parent[a] = b
+            unite(parent, int(np.int64(table[slot, 1] >> np.uint64(16))), int(np.int64(value >> np.uint64(16))))
         else:
             used[slot] = True
             table[slot, 0] = key
             table[slot, 1] = value
 
 
-@njit(cache=True, nogil=True)
-def _roots(parent: np.ndarray, size: np.ndarray) -> None:
-    """Point every document at its root and count the documents of each root."""
-    for i in range(parent.size):
-        parent[i] = _root(parent, i)
-        size[parent[i]] += 1
-
-
-@njit(cache=True, nogil=True)
-def _survivors(root: np.ndarray, dates: np.ndarray, docs: np.ndarray, members: np.ndarray, best: np.ndarray) -> None:
-    """For each root, the member of the earliest date, then of the smallest doc; `best` is -1 at the start."""
-    for i in members:
-        j = best[root[i]]
-        if j < 0 or dates[i] < dates[j] or (dates[i] == dates[j] and docs[i] < docs[j]):
-            best[root[i]] = i
+def join(rows: np.ndarray, parent: np.ndarray) -> None:
+    """Unite the documents that share a key of a band. rows: uint64[n, 2] of key and number << 16 | band."""
+    _join(rows, 1 << (len(rows) * 4 // 3).bit_length(), parent)
 
 
 def _batches(parts: Sequence[Source]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Doc (int64[n]), microseconds of date (int64[n]), keys (uint64[n, bands]) of documents with keys."""
     for part in parts:
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=["doc", "date", "bands"]):
+            kind = file.schema_arrow.field("bands").type
+            if not pa.types.is_fixed_size_list(kind) or kind.list_size >= _MOST_BANDS:
+                raise ValueError(f"bands of {part} are {kind}, not a fixed_size_list<uint64>")
+            rows = max(_BATCH_KEYS // kind.list_size, 1)
+            for batch in file.iter_batches(rows, columns=["doc", "date", "bands"]):
                 batch = batch.filter(batch.column("bands").is_valid())
-                bands = batch.column("bands")
-                if not pa.types.is_fixed_size_list(bands.type) or bands.type.list_size >= _MOST_BANDS:
-                    raise ValueError(f"bands of {part} are {bands.type}, not a fixed_size_list<uint64>")
                 dates = batch.column("date").cast(_DATE).cast(pa.int64())
-                keys = bands.flatten().cast(pa.uint64()).to_numpy()
+                keys = batch.column("bands").flatten().cast(pa.uint64()).to_numpy()
                 yield (
                     batch.column("doc").to_numpy(),
-                    dates.fill_null(_NO_DATE).to_numpy(),
-                    keys.reshape(-1, bands.type.list_size),
+                    dates.fill_null(NO_DATE).to_numpy(),
+                    keys.reshape(-1, kind.list_size),
                 )
 
 
-def cluster(parts: Sequence[Source], scratch: str | os.PathLike[str] | None = None) -> pa.Table:
-    """Cluster the documents of a snapshot by their band keys.
+class Scattered(NamedTuple):
+    """The documents with keys of some parts, numbered as they were read, and their keys in files."""
 
-    The survivor of a cluster is its member of the earliest date (a null date comes last), then of the
-    smallest doc.
+    docs: np.ndarray
+    """int64[n]."""
+    dates: np.ndarray
+    """int64[n]: microseconds, NO_DATE for null."""
+    bands: int
+    """Keys of a document; 0 without documents."""
+    folder: Path
+    """For temporary files."""
+    buckets: list[Path]
+    """Files of uint64[rows, 2]: key and number << 16 | band. All rows of a key and band are in one file."""
 
-    Args:
-        parts: Parquet files (paths, or open Arrow files of any store) with the columns doc (int64, unique
-            over all parts), date (timestamp, nullable) and bands (fixed_size_list<uint64>, of one size in all
-            parts; a document whose bands are null clusters with nothing). Other columns are not read.
-        scratch: folder for temporary files, made if it does not exist; the system's by default. It is left as
-            it was found.
 
-    Returns:
-        A table of schema CLUSTERS. Documents without a near-duplicate are not in it.
+@contextlib.contextmanager
+def scattered(
+    parts: Sequence[Source], scratch: str | os.PathLike[str] | None = None, files: int | None = None
+) -> Iterator[Scattered]:
+    """Distribute the keys of parts over files by key; see `cluster`. The files are gone afterwards.
 
-    Raises:
-        ValueError: bands are of another type, differ in size between parts, or a clustered doc occurs twice.
+    The number of `files` grows with that of the documents unless it is given.
     """
     total = 0
     for part in parts:
@@ -176,38 +157,88 @@ def cluster(parts: Sequence[Source], scratch: str | os.PathLike[str] | None = No
             total += file.metadata.num_rows
     docs = np.empty(total, np.int64)
     dates = np.empty(total, np.int64)
-    count = 0
-    with _temporary_folder(scratch) as folder:
+    count = bands = 0
+    with temporary_folder(scratch) as folder:
         buckets: list[Path] = []
         with contextlib.ExitStack() as stack:
-            files: list[BinaryIO] = []
-            bands = 0
+            opened: list[BinaryIO] = []
             for batch_docs, batch_dates, keys in _batches(parts):
-                if not files:
+                if not opened:
                     bands = keys.shape[1]
-                    wanted = -(-total * bands // _FILE_ROWS)
-                    buckets = [folder / f"bucket={f:03d}" for f in range(min(wanted, _MOST_FILES))]
-                    files = [stack.enter_context(bucket.open("wb")) for bucket in buckets]
+                    wanted = files or min(-(-total * bands // _FILE_ROWS), _MOST_FILES)
+                    buckets = [folder / f"bucket={f:03d}" for f in range(wanted)]
+                    opened = [stack.enter_context(bucket.open("wb")) for bucket in buckets]
                 if keys.shape[1] != bands:
                     raise ValueError(f"parts have {bands} and {keys.shape[1]} bands")
                 docs[count : count + len(batch_docs)] = batch_docs
                 dates[count : count + len(batch_docs)] = batch_dates
                 rows = np.empty((keys.size, 2), np.uint64)
-                ends = np.zeros(len(files), np.int64)
-                _scatter(keys, count, len(files), rows, ends)
-                for file, start, end in zip(files, [0, *ends[:-1]], ends, strict=True):
+                ends = np.zeros(len(opened), np.int64)
+                _scatter(keys, count, len(opened), rows, ends)
+                for file, start, end in zip(opened, [0, *ends[:-1]], ends, strict=True):
                     file.write(rows[start:end].data)
                 count += len(batch_docs)
-        parent = np.arange(count)
-        for bucket in buckets:
-            rows = np.fromfile(bucket, np.uint64).reshape(-1, 2)
-            _join(rows, 1 << (len(rows) * 4 // 3).bit_length(), parent)
-            bucket.unlink()
-    return _members(docs[:count], dates[:count], parent)
+        yield Scattered(docs[:count], dates[:count], bands, folder, buckets)
+
+
+def read_rows(bucket: Path) -> np.ndarray:
+    """The rows of a file of `Scattered`: uint64[n, 2]."""
+    return np.fromfile(bucket, np.uint64).reshape(-1, 2)
+
+
+def unite_documents(keyed: Scattered, parts: Sequence[Source], jaccard: float | None, parent: np.ndarray) -> None:
+    """Unite the documents of some scattered parts in a forest: all candidate pairs, or those of this Jaccard index."""
+    if jaccard is None:
+        for bucket in keyed.buckets:
+            join(read_rows(bucket), parent)
+        return
+
+    def batches() -> Iterator[tuple[np.ndarray, pa.LargeListArray]]:
+        count = 0
+        for docs, sets in shingle_batches(parts):
+            yield np.arange(count, count + len(docs)), sets
+            count += len(docs)
+
+    with verified_join(keyed.folder, keyed.docs.size, batches, jaccard, parent) as add:
+        for bucket in keyed.buckets:
+            add(candidate_rows(read_rows(bucket), keyed.docs))
+
+
+def cluster(
+    parts: Sequence[Source],
+    scratch: str | os.PathLike[str] | None = None,
+    *,
+    survivor: Survivor = "earliest",
+    jaccard: float | None = None,
+) -> pa.Table:
+    """Cluster the documents of a snapshot by their band keys.
+
+    Args:
+        parts: Parquet files (paths, or open Arrow files of any store) with the columns doc (int64, unique
+            over all parts), date (timestamp, nullable) and bands (fixed_size_list<uint64>, of one size in all
+            parts; a document whose bands are null clusters with nothing). Other columns are not read.
+        scratch: folder for temporary files, made if it does not exist; the system's by default. It is left as
+            it was found.
+        survivor: which member of a cluster is kept. (Dolma 3 keeps the latest; datatrove an arbitrary one.)
+        jaccard: unite only pairs of this Jaccard index or more, computed exactly from the column shingles
+            (large_list<uint64>, ascending, not null where bands are not); without it, every candidate pair.
+
+    Returns:
+        A table of schema CLUSTERS. Documents without a near-duplicate are not in it.
+
+    Raises:
+        ValueError: bands are of another type, differ in size between parts, or a clustered doc occurs twice; a
+            candidate's shingles are missing; an unknown survivor.
+    """
+    with scattered(parts, scratch) as keyed:
+        order = preference(keyed.dates, survivor)
+        parent = np.arange(keyed.docs.size)
+        unite_documents(keyed, parts, jaccard, parent)
+    return members_of(keyed.docs, order, parent)
 
 
 @contextlib.contextmanager
-def _temporary_folder(parent: str | os.PathLike[str] | None) -> Iterator[Path]:
+def temporary_folder(parent: str | os.PathLike[str] | None) -> Iterator[Path]:
     """A temporary folder under another one, which is made if need be and then removed as well."""
     outer = Path(parent or tempfile.gettempdir())
     made = not outer.exists()
@@ -220,13 +251,13 @@ def _temporary_folder(parent: str | os.PathLike[str] | None) -> Iterator[Path]:
             outer.rmdir()
 
 
-def _members(docs: np.ndarray, dates: np.ndarray, parent: np.ndarray) -> pa.Table:
+def members_of(docs: np.ndarray, order: np.ndarray, parent: np.ndarray) -> pa.Table:
     """Table of the members of clusters, from a union-find forest over documents."""
     size = np.zeros(parent.size, np.int32)
-    _roots(parent, size)
+    flatten(parent, size)
     members = np.flatnonzero(size[parent] > 1)
     best = np.full(parent.size, -1, np.int64)
-    _survivors(parent, dates, docs, members, best)
+    prefer(parent, order, docs, members, 0, best)
     members = members[np.argsort(docs[members])]
     doc = docs[members]
     if np.any(doc[1:] == doc[:-1]):

@@ -4,7 +4,7 @@ Simplification follows datatrove 0.10 (``datatrove.utils.text.simplify_text``, d
 
 1. lower-case;
 2. a number (decimal digits of any script, optionally one separator and further digits) becomes ``0``;
-3. a character of PUNCTUATION_SET becomes a space;
+3. a character of PUNCTUATION becomes a space (the sentence marks of other scripts stay, as in datatrove 0.10);
 4. runs of white space become one space, none at the ends;
 5. canonical decomposition (NFD), without non-spacing marks (category Mn); strip.
 
@@ -31,6 +31,7 @@ from curation_assets.filtering.characters import (
     PUNCT,
     SPACE,
     character_classes,
+    character_classes_without_terminal,
     decode,
     inner,
     string_buffers,
@@ -56,7 +57,7 @@ class Characters(NamedTuple):
     replacement: np.ndarray
     """uint8: UTF-8 of all replacements, one after another."""
     classes: np.ndarray
-    """uint8[0x110000]: `character_classes`."""
+    """uint16[0x110000]: `character_classes`."""
 
 
 @functools.cache
@@ -78,11 +79,14 @@ def characters() -> Characters:
                 replacements.append(encoded)
             elif unicodedata.category(text) == "Nd":
                 action[code] = _DIGIT
-    classes = character_classes()
+    classes = character_classes_without_terminal()
     action[(classes & SPACE > 0) | (classes & (PUNCT | DIGIT) == PUNCT)] = _BREAK
     action[[ord(c) for c in NUMBER_SEPARATORS]] |= _SEPARATOR
     return Characters(
-        action, np.cumsum(lengths, dtype=np.int32), np.frombuffer(b"".join(replacements), np.uint8), classes
+        action,
+        np.cumsum(lengths, dtype=np.int32),
+        np.frombuffer(b"".join(replacements), np.uint8),
+        character_classes(),
     )
 
 

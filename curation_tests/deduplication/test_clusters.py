@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from curation_assets.deduplication import clusters
 from curation_assets.deduplication.clusters import CLUSTERS, cluster
+from curation_assets.deduplication.forest import Survivor
 
 Row = tuple[int, dt.datetime | None, list[int] | None]
 
@@ -33,8 +34,14 @@ def written(folder: Path, parts: Sequence[Sequence[Row]], bands: int = 2) -> lis
     return paths
 
 
-def reference(rows: Sequence[Row]) -> list[dict]:
+def reference(rows: Sequence[Row], survivor: Survivor = "earliest") -> list[dict]:
     """Breadth-first search; two documents are neighbours when a band has the same key in both."""
+    sign = 1 if survivor == "earliest" else -1
+
+    def order(doc: int) -> tuple[bool, float, int]:
+        date = documents[doc][0]
+        return date is None, sign * date.timestamp() if date else 0, doc
+
     documents = {doc: (date, bands) for doc, date, bands in rows if bands is not None}
     out = []
     seen: set[int] = set()
@@ -50,11 +57,9 @@ def reference(rows: Sequence[Row]) -> list[dict]:
                     queue.append(other)
         seen |= component
         if len(component) > 1:
-            survivor = min(
-                component, key=lambda doc: (documents[doc][0] or dt.datetime.max.replace(tzinfo=dt.UTC), doc)
-            )
+            kept = min(component, key=order)
             out += [
-                {"doc": doc, "cluster": survivor, "cluster_size": len(component), "survivor": doc == survivor}
+                {"doc": doc, "cluster": kept, "cluster_size": len(component), "survivor": doc == kept}
                 for doc in component
             ]
     return sorted(out, key=lambda row: row["doc"])
@@ -76,11 +81,12 @@ def test_equals_breadth_first_search_in_any_order(
     for row in data.draw(st.permutations(rows)):
         parts[data.draw(st.integers(0, 2))].append(row)
     folder = tmp_path_factory.mktemp("parts")
+    survivor: Survivor = data.draw(st.sampled_from(["earliest", "latest"]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clusters, "_FILE_ROWS", -(-len(rows) * bands // files) or 1)
-        table = cluster(written(folder, parts, bands), folder)
+        table = cluster(written(folder, parts, bands), folder, survivor=survivor)
     assert table.schema == CLUSTERS
-    assert table.to_pylist() == reference(rows)
+    assert table.to_pylist() == reference(rows, survivor)
 
 
 def test_survivor_is_the_earliest_then_the_smallest(tmp_path: Path) -> None:
@@ -102,6 +108,13 @@ def test_survivor_is_the_earliest_then_the_smallest(tmp_path: Path) -> None:
     assert table["cluster"].to_pylist() == [3, 3, 3, 3, 5, 5, 5]
     assert table["cluster_size"].to_pylist() == [4, 4, 4, 4, 3, 3, 3]
     assert table["survivor"].to_pylist() == [doc in (3, 5) for doc in range(1, 8)]
+
+
+def test_survivor_is_the_latest_then_the_smallest(tmp_path: Path) -> None:
+    rows: list[Row] = [(1, None, [7, 1]), (2, day(1), [7, 2]), (4, day(2), [7, 3]), (3, day(2), [7, 4])]
+    assert set(cluster(written(tmp_path, [rows]), survivor="latest")["cluster"].to_pylist()) == {3}
+    with pytest.raises(ValueError, match="not 'best'"):
+        cluster(written(tmp_path, [rows]), survivor="best")  # pyright: ignore[reportArgumentType]
 
 
 def test_the_same_key_in_another_band_is_another_key(tmp_path: Path) -> None:

@@ -4,20 +4,29 @@ import hashlib
 import math
 from collections.abc import Sequence
 
+import datasketch
 import numpy as np
 import pyarrow as pa
 import pytest
+from datasketch.hashfunc import sha1_hash64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation_assets.deduplication.minhash import (
+    SIGNED,
+    Family,
+    HashFunction,
     band_hashes,
     band_keys,
     candidate_probability,
+    hash_shingles,
     permutations,
+    shingle_sets,
+    sign,
     signatures,
 )
 from curation_assets.deduplication.shingles import simplified_words
+from curation_assets.deduplication.xxh64 import xxh64
 
 GOLDEN_TEXT = "The quick brown fox jumps over the lazy dog, twice in 2024; nobody saw the 1,234.56 dogs again."
 GOLDEN_A = [775169054918279404, 1758426461858698313]
@@ -48,10 +57,14 @@ def large(texts: Sequence[str | None]) -> pa.LargeStringArray:
     return pa.array(texts, pa.large_string())
 
 
+def shingles_of(text: str | None, ngram: int) -> list[str]:
+    words = simplified_words(large([text]))[0].as_py().split()
+    return [" ".join(words[i : i + ngram]) for i in range(len(words) - ngram + 1)]
+
+
 def reference(text: str, ngram: int, count: int, seed: int) -> list[int] | None:
     """The published definition, slowly, from the words of the text."""
-    words = simplified_words(large([text]))[0].as_py().split()
-    shingles = [" ".join(words[i : i + ngram]) for i in range(len(words) - ngram + 1)]
+    shingles = shingles_of(text, ngram)
     if not shingles:
         return None
     hashes = [int.from_bytes(hashlib.sha1(s.encode()).digest()[:8], "little") for s in shingles]
@@ -88,6 +101,92 @@ def test_signature_is_datatroves() -> None:
     values, _ = signatures(large([GOLDEN_TEXT]))
     assert values[0, :8].tolist() == GOLDEN_FIRST
     assert values[0, 104:].tolist() == GOLDEN_LAST
+
+
+def test_long_documents_are_hashed_in_blocks() -> None:
+    text = " ".join("".join(map(chr, 97 + row)) for row in np.random.default_rng(3).integers(0, 26, (2500, 4)))
+    values, _ = signatures(large([text, "a b c d e", text]), 5, 2, 2)
+    assert values[0].tolist() == values[2].tolist() == reference(text, 5, 4, 1)
+
+
+@pytest.mark.parametrize(("hash_function", "count"), [("sha1", 112), ("xxhash", 30)])
+def test_the_datasketch_family_is_datasketchs(hash_function: HashFunction, count: int) -> None:
+    def xxhash(shingle: bytes) -> int:
+        return int(xxh64(np.frombuffer(shingle, np.uint8), np.array([0]), np.array([len(shingle)]))[0])
+
+    values, _ = signatures(large([GOLDEN_TEXT]), 5, count, 1, 7, hash_function, "datasketch")
+    theirs = datasketch.MinHash(
+        count, 7, scheme="affine64", hashfunc=xxhash if hash_function == "xxhash" else sha1_hash64
+    )
+    theirs.update_batch([shingle.encode() for shingle in shingles_of(GOLDEN_TEXT, 5)])
+    assert values[0].tolist() == theirs.hashvalues.tolist()
+
+
+def test_xxhash_signature() -> None:
+    values, _ = signatures(large([GOLDEN_TEXT]), hash_function="xxhash")
+    hashes = hash_shingles(large([GOLDEN_TEXT]), 5, "xxhash").hashes
+    a, b = permutations(112, 1)
+    expected = [
+        min((int(h) * int(x) + int(y)) % 2**64 % (2**61 - 1) for h in hashes) for x, y in zip(a, b, strict=True)
+    ]
+    assert values[0].tolist() == expected
+    assert values[0].tolist() != signatures(large([GOLDEN_TEXT]))[0][0].tolist()
+
+
+@pytest.mark.parametrize("family", ["datatrove", "datasketch"])
+def test_parameters_of_every_recipe(family: Family) -> None:
+    texts = large([GOLDEN_TEXT, GOLDEN_TEXT.upper(), "Something else, of only so many words."])
+    published = [(14, 8, 5), (450, 20, 5), (14, 9, 13), (9, 13, 13), (5, 25, 13), (1, 128, 13), (20, 5, 5), (26, 11, 5)]
+    for bands, rows, ngram in published:
+        keys = band_keys(texts, ngram, bands, rows, family=family)
+        assert keys.type == pa.list_(pa.uint64(), bands)
+        assert keys[0] == keys[1] != keys[2]
+        assert keys[2].is_valid == (ngram == 5)
+
+
+def test_shingle_sets() -> None:
+    texts = large(["a b c a b c a b c", None, "a b", "a b c"])
+    sets = shingle_sets(hash_shingles(texts, 3))
+    hashes = {
+        shingle: int.from_bytes(hashlib.sha1(shingle.encode()).digest()[:8], "little")
+        for shingle in ("a b c", "b c a", "c a b")
+    }
+    assert sets.to_pylist() == [sorted(hashes.values()), None, None, [hashes["a b c"]]]
+    masked = shingle_sets(hash_shingles(texts, 3), np.array([False, True, True, True]))
+    assert masked.to_pylist() == [None, None, None, [hashes["a b c"]]]
+
+
+def test_documents_of_two_groups_never_meet() -> None:
+    texts = large([GOLDEN_TEXT] * 5)
+    signed = sign(texts, groups=pa.array(["en", "de", "en", None, ""]), sample=1.0)
+    keys, samples = signed["bands"].to_pylist(), signed["sample"].to_pylist()
+    assert keys[0] == keys[2] and keys[3] == keys[4]
+    assert samples[0] == samples[2] and samples[3] == samples[4]
+    for a, b in ((0, 1), (0, 3), (1, 3)):
+        assert not set(keys[a]) & set(keys[b])
+        assert samples[a] != samples[b]
+    assert not set(keys[0]) & set(band_keys(texts).to_pylist()[0])
+
+
+def test_what_a_part_stores() -> None:
+    texts = large([f"this is document {'y' * (i % 300)} of them" if i % 9 else None for i in range(600)])
+    signed = sign(texts)
+    assert tuple(signed.schema.names) == SIGNED
+    assert signed["bands"].equals(band_keys(texts))
+    assert signed["sample"].null_count == signed["shingles"].null_count == 600
+    everything = sign(texts, sample=1.0)
+    assert everything["sample"].null_count == everything["bands"].null_count == 67
+    sampled = sign(texts, sample=0.25)
+    chosen = sampled["sample"].is_valid().to_numpy(zero_copy_only=False)
+    assert 60 < chosen.sum() < 220
+    assert sampled["shingles"].is_valid().to_pylist() == chosen.tolist()
+    assert sampled["sample"].filter(pa.array(chosen)).equals(everything["sample"].filter(pa.array(chosen)))
+    verified = sign(texts, sample=0.25, all_shingles=True)
+    assert verified["sample"].equals(sampled["sample"])
+    assert verified["shingles"].equals(everything["shingles"])
+    assert sign(texts[:0]).num_rows == 0
+    with pytest.raises(ValueError, match="share from 0 to 1"):
+        sign(texts, sample=2)
 
 
 def test_documents_of_fewer_words_than_a_shingle_have_no_keys() -> None:

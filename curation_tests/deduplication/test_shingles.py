@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation_assets.deduplication.shingles import GROWTH, separate, simplified_words, simplify_text
-from curation_assets.filtering.characters import PUNCTUATION_SET
+from curation_assets.filtering.characters import PUNCTUATION
 from curation_assets.filtering.words import words
 
 NUMBER = re.compile(r"\d+([.,\u060c\u066b\u2396\u2397\u2398]\d+)?")
@@ -21,7 +21,7 @@ REORDERED = [c for c in map(chr, range(0x20000)) if unicodedata.combining(c) and
 def reference(text: str) -> str:
     text = "".join(c.lower() for c in text)  # one at a time: no final sigma
     text = NUMBER.sub("0", text)
-    text = "".join(" " if c in PUNCTUATION_SET else c for c in text)
+    text = "".join(" " if c in PUNCTUATION else c for c in text)
     text = " ".join(text.split())
     text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
     return text.strip()
