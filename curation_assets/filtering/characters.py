@@ -30,6 +30,10 @@ PUNCT = 64
 """PUNCTUATION_SET."""
 TERMINAL = 128
 """TERMINAL_PUNCTUATION."""
+UPPER = 256
+"""``str.isupper`` of one character."""
+ALNUM = 512
+"""``str.isalnum`` of one character: letters, and digits and numbers of every kind."""
 
 
 def _characters(ranges: str) -> frozenset[str]:
@@ -63,6 +67,7 @@ PUNCTUATION_SET = PUNCTUATION | TERMINAL_PUNCTUATION
 """The 281 characters of which a "symbol" word consists, and that text simplification turns into spaces."""
 
 _LINE_BREAKS = _characters("A-D 1C-1E 85 2028-2029")
+_OTHER_UPPER = _characters("2160-216F 24B6-24CF 1F130-1F149 1F150-1F169 1F170-1F189")
 _JOINERS = _characters("AD 200C-200D")
 _SINGLE = _characters(
     "E00-EFF 1000-109F 1780-17FF 1950-19DF 1A20-1AAF 3005-3007 3021-3029 3038-303B 3041-309F 3105-312F"
@@ -75,11 +80,12 @@ _ASSIGNED = (range(0x40000), range(0xE0000, 0xE0200))
 
 @functools.cache
 def character_classes() -> np.ndarray:
-    """Classes of every code point as bit flags: uint8[0x110000], read-only, built once per process."""
-    by_category = {"Nd": WORD | DIGIT}
+    """Classes of every code point as bit flags: uint16[0x110000], read-only, built once per process."""
+    by_category = {"Nd": WORD | DIGIT | ALNUM, "Nl": ALNUM, "No": ALNUM}
     by_category |= dict.fromkeys(("Mn", "Mc", "Me"), WORD)
-    by_category |= dict.fromkeys(("Lu", "Ll", "Lt", "Lm", "Lo"), WORD | ALPHA)
-    classes = np.zeros(0x110000, np.uint8)
+    by_category |= dict.fromkeys(("Lu", "Ll", "Lt", "Lm", "Lo"), WORD | ALPHA | ALNUM)
+    by_category["Lu"] |= UPPER
+    classes = np.zeros(0x110000, np.uint16)
     category = unicodedata.category
     for assigned in _ASSIGNED:
         classes[assigned.start : assigned.stop] = [by_category.get(category(chr(c)), 0) for c in assigned]
@@ -91,10 +97,20 @@ def character_classes() -> np.ndarray:
     add(SPACE, frozenset(character for character in map(chr, range(0x10000)) if character.isspace()))
     add(LINE_BREAK, _LINE_BREAKS)
     add(WORD, _JOINERS | {"_"})
+    add(UPPER, _OTHER_UPPER)
     add(PUNCT, PUNCTUATION_SET)
     add(TERMINAL, TERMINAL_PUNCTUATION)
     single = np.array([ord(character) for character in _SINGLE])
     classes[single[classes[single] & ALPHA > 0]] |= SINGLE
+    classes.setflags(write=False)
+    return classes
+
+
+@functools.cache
+def character_classes_without_terminal() -> np.ndarray:
+    """The same table where PUNCT is PUNCTUATION alone, as it was before datatrove 0.3."""
+    classes = character_classes().copy()
+    classes[[ord(character) for character in PUNCTUATION_SET - PUNCTUATION]] &= 0xFFFF ^ PUNCT
     classes.setflags(write=False)
     return classes
 
@@ -108,7 +124,11 @@ def string_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     if len(texts) == 0 or offsets is None:
         return np.frombuffer(bytes(8), np.int64), np.frombuffer(b"", np.uint8)
     view = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return view, np.frombuffer(data if data is not None else b"", np.uint8)
+    characters = np.frombuffer(data if data is not None else b"", np.uint8)
+    # Arrow's own buffers come back writable, and kernels would be compiled for both kinds.
+    view.setflags(write=False)
+    characters.setflags(write=False)
+    return view, characters
 
 
 # Numba's type stubs do not know the two wrapper options.

@@ -1,33 +1,9 @@
-"""Lines of text and C4's rules about them, as Numba kernels over UTF-8.
-
-The rules are those of C4 (Raffel et al. 2020, section 2.2) as datatrove 0.10's ``C4QualityFilter`` applies
-them for FineWeb. Letters are compared in ASCII's two cases.
-"""
+"""Lines, white space, the words between it and sentences, as Numba kernels over UTF-8."""
 
 import numpy as np
 
-from curation_assets.filtering.characters import DIGIT, PUNCT, SPACE, TERMINAL, decode, inner
-from curation_assets.filtering.repetition import INTERSECTION, LENGTH, START, STOP
-
-LOREM_IPSUM, JAVASCRIPT, CURLY_BRACKET, POLICY = 1, 2, 4, 8
-"""What ``forbidden`` finds in a line, as bit flags."""
-
-_PHRASES = (
-    (LOREM_IPSUM, b"lorem ipsum"),
-    (JAVASCRIPT, b"javascript"),
-    (POLICY, b"terms of use"),
-    (POLICY, b"privacy policy"),
-    (POLICY, b"cookie policy"),
-    (POLICY, b"uses cookies"),
-    (POLICY, b"use of cookies"),
-    (POLICY, b"use cookies"),
-)
-_PHRASE_BYTES = np.frombuffer(b"".join(phrase for _, phrase in _PHRASES), np.uint8)
-_PHRASE_ENDS = np.cumsum([len(phrase) for _, phrase in _PHRASES])
-_PHRASE_FLAGS = np.array([flag for flag, _ in _PHRASES])
-_BEGINS_PHRASE = np.isin(np.arange(256), [phrase[0] for _, phrase in _PHRASES])
-_MARKS = np.frombuffer(b"edit]citation needed]", np.uint8)
-_MARK_ENDS = np.array([5, 21])
+from curation_assets.filtering.characters import PUNCT, SPACE, TERMINAL, decode, inner
+from curation_assets.filtering.words import INTERSECTION, LENGTH, START, STOP
 
 _TITLES = np.array([int.from_bytes(title, "little") for title in (b"Mr", b"Mrs", b"Ms", b"Dr", b"St", b"vs")])
 
@@ -48,6 +24,29 @@ def line_end(text: np.ndarray, position: int, end: int) -> tuple[int, int]:
             return position, position + 3
         position += 1
     return end, end
+
+
+@inner
+def split_lines(text: np.ndarray, end: int, newlines: int, lines: np.ndarray) -> int:
+    """Fill ``lines``, int64[at least the lines, 2], with first byte and byte after the last of each; count them.
+
+    Lines are those of ``str.splitlines``, or with ``newlines`` those of ``str.split("\\n")``.
+    """
+    count = position = 0
+    while newlines:
+        lines[count, 0] = position
+        while position < end and text[position] != 0x0A:
+            position += 1
+        lines[count, 1] = position
+        count += 1
+        if position == end:
+            return count
+        position += 1
+    while position < end:
+        lines[count, 0] = position
+        lines[count, 1], position = line_end(text, position, end)
+        count += 1
+    return count
 
 
 @inner
@@ -89,68 +88,6 @@ def spaced_words(text: np.ndarray, start: int, end: int, classes: np.ndarray) ->
             length += 1
             longest = max(longest, length)
     return count, longest
-
-
-@inner
-def _citation_end(text: np.ndarray, position: int, end: int, classes: np.ndarray) -> int:
-    """End of the citation mark, [digits], [edit] or [citation needed], whose bracket is at a byte; 0 without one."""
-    position += 1
-    start = 0
-    for stop in _MARK_ENDS:
-        if position + stop - start <= end:
-            same = True
-            for i in range(start, stop):
-                if text[position + i - start] != _MARKS[i]:
-                    same = False
-                    break
-            if same:
-                return position + stop - start
-        start = stop
-    while position < end:
-        if text[position] == 0x5D:
-            return position + 1
-        code, width = decode(text, position)
-        if not classes[code] & DIGIT:
-            return 0
-        position += width
-    return 0
-
-
-@inner
-def next_citation(text: np.ndarray, position: int, end: int, classes: np.ndarray) -> tuple[int, int]:
-    """Bounds of the next citation mark; (end, end) without one."""
-    while position < end:
-        if text[position] == 0x5B:
-            stop = _citation_end(text, position, end, classes)
-            if stop:
-                return position, stop
-        position += 1
-    return end, end
-
-
-@inner
-def forbidden(text: np.ndarray, start: int, end: int) -> int:
-    """The flags of the phrases and brackets that a line holds."""
-    found = 0
-    for position in range(start, end):
-        byte = text[position]
-        if byte == 0x7B:
-            found |= CURLY_BRACKET
-        if not _BEGINS_PHRASE[byte | 0x20]:
-            continue
-        first = 0
-        for phrase in range(len(_PHRASE_ENDS)):
-            size = _PHRASE_ENDS[phrase] - first
-            same = position + size <= end
-            i = 0
-            while same and i < size:
-                byte = text[position + i]
-                same = (byte | 0x20 if byte > 0x40 else byte) == _PHRASE_BYTES[first + i]
-                i += 1
-            if same:
-                found |= _PHRASE_FLAGS[phrase]
-            first = _PHRASE_ENDS[phrase]
-    return found
 
 
 @inner

@@ -1,7 +1,7 @@
 """The one segmentation of text into words, for every language, as a Numba kernel over UTF-8.
 
 It is table driven and close to what spaCy's blank English tokenizer and NLTK's ``word_tokenize`` give on
-ordinary English, so that published limits on word statistics hold (``benchmarks/segmentation.py`` measures
+ordinary English, so that published limits on word statistics hold (``make parity`` measures
 how well). The classes are those of ``characters.py``. From left to right:
 
 1. White space, control characters, invisible format characters (zero-width space, directional marks,
@@ -25,6 +25,10 @@ import numpy as np
 from numba import njit
 
 from curation_assets.filtering.characters import ALPHA, DIGIT, SINGLE, SPACE, WORD, character_classes, decode, inner
+
+START, STOP, LENGTH, UNION, INTERSECTION = range(5)
+"""Columns of a words array, int64[words, 5]: first byte, byte after the last, characters, union and intersection of
+the classes of its characters."""
 
 
 @inner
@@ -84,7 +88,7 @@ def _is_abbreviated(buffer: np.ndarray, start: int, stop: int) -> bool:
 
 
 @inner
-def _measured(buffer: np.ndarray, start: int, stop: int, classes: np.ndarray) -> tuple[int, int, int, int, int]:
+def measured(buffer: np.ndarray, start: int, stop: int, classes: np.ndarray) -> tuple[int, int, int, int, int]:
     """A word of given bounds, as ``next_word`` gives it."""
     length = 0
     union = 0
@@ -139,7 +143,7 @@ def next_word(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) 
                     if stop and buffer[position + width] | 0x20 == 0x74:
                         # n't: the word ends before the n, unless the n begins it.
                         if buffer[position - 1] | 0x20 == 0x6E and position - 1 > start:
-                            return _measured(buffer, start, position - 1, classes)
+                            return measured(buffer, start, position - 1, classes)
                     elif stop:
                         break
                     joint = _class_at(buffer, position + width, end, classes) & WORD
@@ -166,7 +170,7 @@ def next_word(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) 
     if _is_apostrophe(code):
         stop = _clitic(buffer, position, end, classes)
         if stop and buffer[position] | 0x20 != 0x74:
-            return _measured(buffer, start, stop, classes)
+            return measured(buffer, start, stop, classes)
 
     first = code
     repeats = not kind & SINGLE
@@ -182,6 +186,29 @@ def next_word(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) 
         union |= kind
         intersection &= kind
     return start, position, length, union, intersection
+
+
+@inner
+def next_spaced_word(
+    buffer: np.ndarray, position: int, end: int, classes: np.ndarray
+) -> tuple[int, int, int, int, int]:
+    """The same for words that white space separates, as ``str.split`` has them."""
+    start = position
+    length = union = int(np.int64(0))
+    intersection = int(np.int64(-1))
+    while position < end:
+        code, width = decode(buffer, position)
+        kind = int(np.int64(classes[code]))
+        if not kind & SPACE:
+            if length == 0:
+                start = position
+            length += 1
+            union |= kind
+            intersection &= kind
+        elif length:
+            return start, position, length, union, intersection
+        position += width
+    return (start if length else end), end, length, union, intersection
 
 
 @inner
@@ -201,6 +228,64 @@ def doubled(rows: np.ndarray) -> np.ndarray:
         for j in range(rows.shape[1]):
             longer[i, j] = rows[i, j]
     return longer
+
+
+@inner
+def segment(
+    text: np.ndarray, start: int, end: int, classes: np.ndarray, whitespace: int, words: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Fill a words array, lengthened where needed, with the words between two bytes; give it and their number.
+
+    With ``whitespace`` they are those of ``str.split``.
+    """
+    count = 0
+    while True:
+        if whitespace:
+            first, start, length, union, intersection = next_spaced_word(text, start, end, classes)
+        else:
+            first, start, length, union, intersection = next_word(text, start, end, classes)
+        if first == end:
+            return words, count
+        if count == len(words):
+            words = doubled(words)
+        words[count, START] = first
+        words[count, STOP] = start
+        words[count, LENGTH] = length
+        words[count, UNION] = union
+        words[count, INTERSECTION] = intersection
+        count += 1
+
+
+@inner
+def given_words(
+    text: np.ndarray,
+    end: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    first: int,
+    after: int,
+    classes: np.ndarray,
+    words: np.ndarray,
+) -> tuple[np.ndarray, int]:
+    """The same with spans ``first`` to ``after`` of bytes as words; -1 if they overlap or cut a character."""
+    position = 0
+    while len(words) < after - first:
+        words = doubled(words)
+    for span in range(first, after):
+        start = starts[span]
+        stop = ends[span]
+        if start < position or stop <= start or stop > end or text[start] & 0xC0 == 0x80:
+            return words, -1
+        if stop < end and text[stop] & 0xC0 == 0x80:
+            return words, -1
+        position = stop
+        _, _, length, union, intersection = measured(text, start, stop, classes)
+        words[span - first, START] = start
+        words[span - first, STOP] = stop
+        words[span - first, LENGTH] = length
+        words[span - first, UNION] = union
+        words[span - first, INTERSECTION] = intersection
+    return words, after - first
 
 
 @njit(cache=True, nogil=True)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation_assets.filtering.characters import (
+    ALNUM,
     ALPHA,
     DIGIT,
     LINE_BREAK,
@@ -16,6 +17,7 @@ from curation_assets.filtering.characters import (
     SPACE,
     TERMINAL,
     TERMINAL_PUNCTUATION,
+    UPPER,
     WORD,
     character_classes,
     decode,
@@ -51,12 +53,14 @@ def test_classes_are_pythons():
     assert members(LINE_BREAK) == {c for c in CHARACTERS if len(f"a{c}b".splitlines()) == 2}
     assert members(ALPHA) == {c for c in CHARACTERS if c.isalpha()}
     assert members(DIGIT) == {c for c in CHARACTERS if c.isdecimal()}
+    assert members(UPPER) == {c for c in CHARACTERS if c.isupper()}
+    assert members(ALNUM) == {c for c in CHARACTERS if c.isalnum()}
     assert members(PUNCT) == PUNCTUATION_SET
     assert members(TERMINAL) == TERMINAL_PUNCTUATION
     assert members(ALPHA) | members(DIGIT) <= members(WORD)
     assert members(SINGLE) <= members(ALPHA)
     assert not members(WORD) & members(SPACE)
-    assert character_classes().dtype == np.uint8 and not character_classes().flags.writeable
+    assert character_classes().dtype == np.uint16 and not character_classes().flags.writeable
 
 
 def test_scripts_without_spaces():

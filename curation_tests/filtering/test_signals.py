@@ -97,6 +97,7 @@ def test_many_documents_keep_apart():
 
 
 GATES = {gate.name: gate for _, _, gate in load_recipe("fineweb").gates if gate.signal in SIGNALS.names}
+STATIONS = {gate.name: station for _, station, gate in load_recipe("fineweb").gates}
 OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 
 
@@ -215,7 +216,7 @@ def first_failure(text: str, station: str, limits: dict[str, float]) -> str:
     row = annotated(text)
     for name, gate in GATES.items():
         limit = limits.get(name, gate.limit)
-        if gate.station == station and OPERATORS[gate.operator](row[gate.signal], limit):
+        if STATIONS[name] == station and OPERATORS[gate.operator](row[gate.signal], limit):
             return name
     return "keep"
 
