@@ -9,7 +9,7 @@ export CURATION_STATE ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev bench lint pins clean
+.PHONY: help demo test dev bench parity lint pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -47,6 +47,17 @@ dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
 
 bench: $(VENV)/.ready  ## run the benchmarks: our rates beside a named peer's
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# The published tools have an environment of their own, inside the project's.
+PEERS := $(VENV)/peers
+$(PEERS)/.ready: $(VENV)/.ready
+	@echo "Making the environment of the published tools in $(PEERS) (once; about a minute)"
+	@test -x $(PEERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(PEERS)
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python -c constraints.txt -b constraints.txt -e '.[peers]'
+	@touch $@
+
+parity: $(PEERS)/.ready  ## compare every gate with datatrove's, on the WARC files in FOLDER="..."
+	@$(PEERS)/bin/python -m benchmarks.parity $(if $(PAGES),--pages $(PAGES)) $(FOLDER)
 
 lint: $(VENV)/.ready  ## ruff and pyright
 	@$(BIN)/ruff check
