@@ -19,6 +19,8 @@ from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
 SAMPLE_ROWS = 5
+SMALL_TABLE_ROWS = 200
+"""A table of so few rows that are not documents is shown whole."""
 SAMPLE_CHARACTERS = 200
 OWNERS = ["team:curation"]
 KINDS = {
@@ -161,12 +163,13 @@ def definition_metadata(station: Station, line: Line) -> dict[str, Any]:
 
 def column_lineage(station: Station, line: Line) -> dict[str, Any]:
     """Where each column came from: what the station says, or the columns of its inputs that have the same name."""
-    upstream = {name: next(s for s in line.stations if s.key == key) for name, key in station.inputs.items()}
+    # A comparison reads other recipes too, whose stations are not of this line: there only what it says itself counts.
+    upstream = {name: s for name, key in station.inputs.items() for s in line.stations if s.key == key}
     deps = {
         column: [
-            dg.TableColumnDep(dg.AssetKey(upstream[name].key), origin)
+            dg.TableColumnDep(dg.AssetKey(station.inputs[name]), origin)
             for name, origin in station.origins.get(column, tuple((name, column) for name in upstream))
-            if (schema := upstream[name].schema) is not None and origin in schema.names
+            if name not in upstream or ((schema := upstream[name].schema) is not None and origin in schema.names)
         ]
         for column in (station.schema.names if station.schema is not None else [])
     }
@@ -200,10 +203,14 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
         lines = [f"| {name} | {count:,} |" for name, count in sorted(dropped.items(), key=lambda item: -item[1])]
         metadata["dropped"] = sum(dropped.values())
         metadata["dropped_by"] = dg.MetadataValue.md("\n".join(["| reason | rows |", "|---|---|", *lines]))
+    if audit := _audit_table(stats):
+        metadata["audit"] = dg.MetadataValue.md(audit)
     for name, count in stats.items():
+        if name.startswith(("dropped.", "audit.")):
+            continue
         if name.endswith("_ppm"):
             metadata[name.removesuffix("_ppm")] = count / 1e6
-        elif not name.startswith("dropped."):
+        else:
             metadata[name] = count
     sample = sample_rows(staged)
     if sample:
@@ -214,12 +221,28 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
     return metadata
 
 
+def _audit_table(stats: Stats) -> str:
+    """The S-curve of near-duplicate detection, expected beside observed; empty where no pair was sampled."""
+    lines = [
+        f"| {place} | {pairs:,} | {stats[f'audit.{place}.expected_ppm'] / 1e6:.3f} "
+        f"| {stats[f'audit.{place}.observed_ppm'] / 1e6:.3f} |"
+        for name, pairs in sorted(stats.items())
+        if name.startswith("audit.") and name.endswith(".pairs")
+        for place in [name.removeprefix("audit.").removesuffix(".pairs")]
+    ]
+    return (
+        "\n".join(["| Jaccard from | pairs | expected to meet | met |", "|---|---|---|---|", *lines]) if lines else ""
+    )
+
+
 def sample_rows(staged: Staged) -> list[dict[str, str]]:
-    """The first rows of the first Parquet file that has any, shortened for a screen."""
+    """The first rows of the first Parquet file that has any, or all of a small summary, shortened for a screen."""
+    summary = staged.station.schema is not None and "doc" not in staged.station.schema.names
+    rows = SMALL_TABLE_ROWS if summary and staged.manifest.rows <= SMALL_TABLE_ROWS else SAMPLE_ROWS
     for path in staged.paths():
         if path.suffix == ".parquet":
             with pq.ParquetFile(path) as file:
-                batch: pa.RecordBatch | None = next(file.iter_batches(SAMPLE_ROWS), None)
+                batch: pa.RecordBatch | None = next(file.iter_batches(rows), None)
             if batch is not None and batch.num_rows:
                 return [{name: _short(value) for name, value in row.items()} for row in batch.to_pylist()]
     return []

@@ -113,6 +113,32 @@ def funnel(
 
 
 @app.command()
+def compare(
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="A recipe of several: give two or more. Those of the settings by default.")
+    ] = None,
+    snapshot: Snapshot = None,
+    lake: LakeFolder = None,
+    set: Overrides = None,
+) -> None:
+    """Compare recipes: what each station drops and leaves, and how much of what survives is the same."""
+    from curation_assets.provenance.comparison import compared, comparison_inputs, overlaps, stages
+
+    with _plain_errors():
+        settings = _settings(lake=lake, set=set)
+        named = recipe or [settings.recipe, *settings.recipes]
+        lines = [Line(settings.model_copy(update={"recipe": one})) for one in named]
+        recipes = compared([line.recipe for line in lines])
+        if len(recipes) < 2:
+            raise ValueError("a comparison takes two recipes or more: --recipe refinedweb --recipe fineweb")
+        inputs = comparison_inputs(lines[0].lake, snapshot, recipes)
+        at = inputs[f"{recipes[0].name}_verdicts"].snapshot
+        show_stages(stages(recipes, inputs).to_pylist(), at)
+        console.print()
+        show_overlaps(overlaps(recipes, inputs).to_pylist(), at)
+
+
+@app.command()
 def trace(
     shard: Annotated[int, typer.Option(help="Number of the shard.")],
     sequence: Annotated[int, typer.Option(help="Number of the sequence in the shard.")],
@@ -251,6 +277,52 @@ def show_funnel(line: Line, snapshot: str) -> None:
         station = row["station"]
         table.add_row(shown, row["gate"], f"{row['dropped']:,}", f"{row['left']:,}", f"[green]{bar}[/green]")
     console.print(table)
+
+
+def show_stages(rows: list[dict[str, Any]], snapshot: str) -> None:
+    """Print what each station of each recipe drops, and leaves of all records and of those with text.
+
+    Takes the rows of `recipe_comparison`.
+    """
+    table = Table(title=f"Recipes on {snapshot}", box=None, padding=(0, 2, 0, 0))
+    table.add_column("station", overflow="fold")
+    for heading in ("dropped", "left", "records", "texts", "published", "tokens"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for row in rows:
+        if row["position"] == 0:
+            table.add_row(f"[bold]{row['recipe']}[/bold]")
+        table.add_row(
+            f"  {row['station']}",
+            f"{row['dropped']:,}",
+            f"{row['left']:,}",
+            _percent(row["share_of_records"]),
+            _percent(row["share_of_texts"]),
+            _percent(row["published_share"]),
+            "" if row["tokens"] is None else f"{row['tokens']:,}",
+        )
+    console.print(table)
+
+
+def show_overlaps(rows: list[dict[str, Any]], snapshot: str) -> None:
+    """Print how many documents every two recipes both keep, and the Jaccard index; rows of `recipe_overlaps`."""
+    names = list(dict.fromkeys(row["recipe"] for row in rows))
+    console.print(f"Documents that both keep on {snapshot}, and their Jaccard index:", soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for name in names:
+        cells = [
+            f"{row['shared']:,}" + ("" if row["jaccard"] is None or row["other"] == name else f" {row['jaccard']:.3f}")
+            for row in rows
+            if row["recipe"] == name
+        ]
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
 
 
 def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:

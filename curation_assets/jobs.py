@@ -1,5 +1,7 @@
 """What runs the assets: a job for one snapshot, one for backfills, a schedule and a sensor."""
 
+from typing import Any
+
 import dagster as dg
 
 from curation_assets.acquisition.archive import ArchiveError
@@ -23,6 +25,16 @@ backfill_snapshots = dg.define_asset_job(
     tags={"dagster/priority": "-1", "curation/backfill": "true"},
     executor_def=dg.in_process_executor,
 )
+
+
+def curate_recipe(line: Line) -> Any:
+    """One recipe of several, with what it shares with the others."""
+    return dg.define_asset_job(
+        f"curate_{line.recipe.name}",
+        selection=dg.AssetSelection.assets(*(dg.AssetKey(station.key) for station in line.stations)),
+        description=f"The line of the recipe {line.recipe.name} for one snapshot.",
+        executor_def=dg.in_process_executor,
+    )
 
 
 def monthly_snapshot(line: Line) -> dg.ScheduleDefinition:

@@ -6,16 +6,23 @@ from functools import cached_property
 
 from curation_assets.acquisition import stations as acquisition
 from curation_assets.acquisition.archive import Archive, open_archive
-from curation_assets.deduplication import stations as deduplication
+from curation_assets.deduplication.cuts import cut
+from curation_assets.deduplication.places import Surroundings
+from curation_assets.deduplication.stations import compare
 from curation_assets.engine.local import Engine, LocalEngine
 from curation_assets.filtering import stations as filtering
+from curation_assets.filtering.definitions import LineEdits
+from curation_assets.filtering.edit_stations import edit_stations
 from curation_assets.lake.lake import Key, Lake
 from curation_assets.lake.station import Progress, Staged, Station, run
 from curation_assets.packing import stations as packing
 from curation_assets.provenance import stations as provenance
 from curation_assets.recipes.loading import load_recipe
+from curation_assets.recipes.methods import QualityScores
 from curation_assets.recipes.recipe import Recipe
 from curation_assets.selection import stations as selection
+from curation_assets.selection.quality import quality_scores
+from curation_assets.selection.weights import weight_stations
 from curation_assets.settings import Settings
 
 
@@ -41,24 +48,31 @@ class Line:
         settings, recipe = self.settings, self.recipe
         warc_files = acquisition.warc_files(self.archive, settings.warcs, settings.sample_seed)
         documents = acquisition.documents(self.archive, warc_files.key, recipe.extraction)
-        annotations = [
-            filtering.url_matches(documents.key, recipe.url_filter, settings.lists),
-            filtering.languages(documents.key, recipe.language),
-            filtering.signals(documents.key),
-        ]
-        languages, signals = annotations[1:]
-        edits = {signals.key: "line_edits"} if recipe.line_edits != "none" else {}
-        compared = deduplication.stations(recipe, documents.key, edits)
-        pii_spans = filtering.pii_spans(recipe, documents.key, edits)
+        url_matches = filtering.url_matches(documents.key, recipe.url_filter, settings.lists)
+        languages = filtering.languages(documents.key, recipe.language)
+        signals = filtering.signals(documents.key, languages.key, recipe)
+        annotations = [url_matches, languages, signals]
+        edits = {signals.key: "line_edits"} if recipe.line_edits != LineEdits() else {}
+        looked: list[Station] = []
+        for method in recipe.methods:
+            around = Surroundings(recipe, documents.key, languages.key, dict(edits), looked[-1].key if looked else None)
+            if isinstance(method, QualityScores):
+                looked.append(quality_scores(method, around))
+            else:
+                looked += cut(method, around) if method.cuts else compare(method, around)
+            if method.cuts:
+                edits[looked[-1].key] = "spans"
+        edited, edits = edit_stations(recipe, documents.key, edits)
         return [
             warc_files,
             documents,
             *annotations,
             filtering.filter_verdicts(recipe, documents.key, annotations),
-            *compared,
+            *looked,
             provenance.verdicts(recipe, documents.key),
-            pii_spans,
-            selection.corpus(recipe, documents.key, languages.key, {**edits, pii_spans.key: "masks"}),
+            *edited,
+            selection.corpus(recipe, documents.key, languages.key, edits),
+            *weight_stations(recipe),
             packing.tokenizer(recipe, settings.tokenizer),
             packing.tokens(recipe),
             packing.packed_sequences(recipe),

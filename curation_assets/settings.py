@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     recipe: str = "fineweb"
     """A published recipe's name, or the path of a YAML file."""
 
+    recipes: tuple[str, ...] = ()
+    """Further recipes that Dagster shows beside it; tables that depend only on the pages are shared."""
+
     recipe_set: dict[str, Any] = Field(default_factory=dict)
     """Values that replace the recipe's, by dotted path or gate: {"extraction.extractor": "resiliparse"}."""
 
@@ -75,7 +78,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError("\n".join(_explained(fault, values) for fault in error.errors())) from None
         except pydantic_settings.SettingsError as error:
-            raise SettingsError(f"CURATION_RECIPE_SET in the environment is no JSON: {error.__cause__}") from None
+            raise SettingsError(
+                f"CURATION_RECIPE_SET or CURATION_RECIPES in the environment is no JSON: {error.__cause__}"
+            ) from None
 
     @classmethod
     def settings_customise_sources(

@@ -1,6 +1,7 @@
 """Every check is shown to fail: the fault that it is there for is put into the table, and it says so."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,9 @@ import pytest
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.lake.lake import Partition
 from curation_assets.lake.query import Source, query, source
-from curation_assets.lake.station import Check, Staged, Station, stats_view
+from curation_assets.lake.station import CONTRACT, Check, Staged, Station, stats_view
 from curation_assets.line import Line
+from curation_tests.conftest import Curated
 
 Fault = Callable[[pa.Table], pa.Table]
 
@@ -147,12 +149,18 @@ def table_of(partition: Partition) -> pa.Table:
 
 
 def verdict(
-    line: Line, station: Station, check: Check, this: pa.Table, files: dict[str, int], **stats: dict[str, int]
+    line: Line,
+    station: Station,
+    check: Check,
+    this: pa.Table,
+    files: dict[str, int],
+    snapshot: str = SAMPLE_SNAPSHOT,
+    **stats: dict[str, int],
 ) -> bool:
     """What a check says of a table, of files, and of counters that replace those of `stats` or `<input>_stats`."""
-    inputs = {name: line.lake.partition(key, SAMPLE_SNAPSHOT) for name, key in station.sources.items()}
+    inputs = {name: line.lake.partition(key, snapshot) for name, key in station.sources.items()}
     counters = {f"{name}_stats": partition.manifest().stats for name, partition in inputs.items()}
-    counters["stats"] = line.lake.partition(station.key, SAMPLE_SNAPSHOT).manifest().stats
+    counters["stats"] = line.lake.partition(station.key, snapshot).manifest().stats
     views: dict[str, Source] = {name: source(inputs[name].paths()) for name in station.inputs}
     views |= {name: stats_view({**found, **stats.get(name, {})}) for name, found in counters.items()}
     views["this"] = this
@@ -210,9 +218,127 @@ def test_tokens_that_do_not_decode_to_their_text_are_found_unless_the_tokenizer_
     assert verdict(line, station, judged, sound, files, stats=lost, tokenizer_stats={"given": 1})
 
 
-def test_every_check_has_a_fault(line: Line) -> None:
-    checks = {check.name for station in line.stations for check in station.checks}
-    assert checks - {check for _, check, _ in FAULTS} == {"tokenizer_is_reversible"}
+def of_first(column: str, which: Callable[[Any], bool], change: Callable[[Any], Any]) -> Fault:
+    """The first value of a column for which something holds, changed."""
+
+    def replace(table: pa.Table) -> pa.Table:
+        values, field = table[column].to_pylist(), table.schema.field(column)
+        row = next(row for row, value in enumerate(values) if which(value))
+        values[row] = change(values[row])
+        return table.set_column(table.column_names.index(column), field, pa.array(values, field.type))
+
+    return replace
+
+
+def always(value: Any) -> Callable[[Any], Any]:
+    return lambda _: value
+
+
+def moved_span(spans: list[dict[str, int]]) -> list[dict[str, int]]:
+    return [{"start": spans[0]["start"] + 1, "end": spans[0]["end"] + 1}, *spans]
+
+
+def empty_span(spans: list[dict[str, int]]) -> list[dict[str, int]]:
+    return [*spans, {"start": spans[-1]["end"], "end": spans[-1]["end"]}]
+
+
+FAULTS_OF_METHODS: list[tuple[str, str, str, Fault]] = [
+    ("every_method", "text_keys", "survivors_of_deduplication_have_one_row", without_first),
+    ("every_method", "quality_scores", "survivors_of_deduplication_have_one_row", replaced("doc", one_more)),
+    ("every_method", "substring_duplicates", "survivors_of_deduplication_have_one_row", first_instead_of_last),
+    *(
+        ("every_method", method, "cuts_cover_the_compared", fault)
+        for method in ("segment_duplicates", "bloom_duplicates")
+        for fault in (
+            without_first,
+            first_instead_of_last,
+            of_first("survivor", bool, always(None)),
+            of_first("value", always(True), always(None)),
+            of_first("spans", bool, moved_span),
+            of_first("spans", bool, empty_span),
+        )
+    ),
+    *(
+        (recipe, method, "clusters_have_one_survivor", fault)
+        for recipe, method in (("every_method", "simhash_duplicates"), ("fineweb2", "minhash_duplicates"))
+        for fault in (
+            without_first,
+            of_first("survivor", lambda survivor: not survivor, always(True)),
+            of_first("survivor", bool, always(False)),
+            of_first("cluster", always(True), lambda cluster: cluster + 1),
+            of_first("doc", always(True), lambda doc: doc + (1 << 40)),
+        )
+    ),
+    # A survivor that is said to be elsewhere: nothing here may survive, and only where snapshots are compared at all.
+    (
+        "fineweb2",
+        "minhash_duplicates",
+        "clusters_have_one_survivor",
+        of_first("cluster_snapshot", always(True), always("CC-MAIN-1999-01")),
+    ),
+    (
+        "every_method",
+        "minhash_duplicates",
+        "clusters_have_one_survivor",
+        of_first("cluster_snapshot", always(True), always("CC-MAIN-1999-01")),
+    ),
+    ("every_method", "verdicts", "kept_documents_survived", kept_after_all),
+    (
+        "every_method",
+        "verdicts",
+        "kept_documents_survived",
+        of_first("verdict", lambda verdict: verdict == "kept", always("substring_duplicate")),
+    ),
+    *(
+        ("every_method", weights, "corpus_documents_have_one_row", fault)
+        for weights in ("rehydration_weights", "soft_weights")
+        for fault in (without_first, first_instead_of_last, replaced("doc", one_more))
+    ),
+    *(
+        ("every_method", edits, "kept_documents_have_one_row", without_first)
+        for edits in ("encoding_edits", "pii_spans", "symbol_lines_edits")
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name", "check", "fault"),
+    FAULTS_OF_METHODS,
+    ids=[f"{name}-{i}" for i, (_, name, *_) in enumerate(FAULTS_OF_METHODS)],
+)
+def test_a_fault_of_a_method_is_found(
+    curated: dict[str, Curated], recipe: str, name: str, check: str, fault: Fault
+) -> None:
+    line, snapshot, _ = curated[recipe]
+    station = station_of(line, name)
+    partition = line.lake.partition(station.key, snapshot)
+    (judged,) = [one for one in station.checks if one.name == check]
+    sound, files = table_of(partition), files_of(partition)
+    assert verdict(line, station, judged, sound, files, snapshot)
+    assert not verdict(line, station, judged, fault(sound), files, snapshot)
+
+
+def test_every_station_of_every_recipe_misses_a_row_and_a_column(curated: dict[str, Curated]) -> None:
+    """Whatever a table is, its checks find that a row or a column is gone; each kind of station once."""
+    seen: set[str] = set()
+    for line, snapshot, staged in curated.values():
+        for station in line.stations:
+            partition = line.lake.partition(station.key, snapshot)
+            if station.name in seen or not staged[station.name].manifest.rows or not station.schema:
+                continue
+            seen.add(station.name)
+            sound, files = table_of(partition), files_of(partition)
+            assert not verdict(line, station, CONTRACT, sound.drop_columns(sound.column_names[-1:]), files, snapshot)
+            for check in station.conservation:
+                if check.name not in ("kept_documents_survived", "warc_files_are_listed_once"):
+                    assert not verdict(line, station, check, sound.slice(1), files, snapshot), (station.name, check)
+    assert len(seen) > 25
+
+
+def test_every_check_has_a_fault(curated: dict[str, Curated]) -> None:
+    checks = {check.name for line, *_ in curated.values() for station in line.stations for check in station.checks}
+    shown = {check for *_, check, _ in FAULTS} | {check for *_, check, _ in FAULTS_OF_METHODS}
+    assert checks - shown == {"tokenizer_is_reversible"}
 
 
 def test_a_tokenizer_that_loses_text_is_found_unless_it_was_given() -> None:

@@ -70,7 +70,7 @@ def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CURATION_SUORCE", "x", "CURATION_SUORCE .* did you mean CURATION_SOURCE"),
         ("CURATION_SETTING", "x", "did you mean CURATION_SETTINGS"),
         ("CURATION_WARCS", "0", "CURATION_WARCS in the environment: '0' is not allowed"),
-        ("CURATION_RECIPE_SET", "{a", "CURATION_RECIPE_SET in the environment is no JSON"),
+        ("CURATION_RECIPE_SET", "{a", "CURATION_RECIPE_SET or CURATION_RECIPES in the environment is no JSON"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str) -> None:

@@ -1,143 +1,336 @@
 """The stations of deduplication: for each method keys a part, then groups and their survivors for the snapshot.
 
 Every method compares the documents that nothing before it has dropped. Its last table has one row for each of them and
-says which survive; the next method, the verdicts and the corpus read that table.
+says which survive; the next method, the verdicts and the corpus read that table. The methods that compare whole
+documents are here, those that cut parts of them in `cuts`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+import pyarrow.compute as pc
 
-from curation_assets.deduplication.clusters import cluster
-from curation_assets.deduplication.minhash import band_keys
-from curation_assets.filtering.survivors import Place, read_texts, survivors
-from curation_assets.lake.lake import Key, Stats
+from curation_assets.deduplication import band_index, clusters, minhash, simhash
+from curation_assets.deduplication.audit import audit
+from curation_assets.deduplication.exact import groups, text_keys, url_keys
+from curation_assets.deduplication.places import MethodParameters, Surroundings
+from curation_assets.filtering.characters import string_buffers
+from curation_assets.filtering.survivors import read_texts, survivors
+from curation_assets.lake.lake import Stats
 from curation_assets.lake.parts import ROW_BITS, PartWriter, read_table
 from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
-from curation_assets.recipes.recipe import MinHash, Recipe
+from curation_assets.recipes.methods import Method, MinHash, SimHash, TextDuplicates, UrlDuplicates
 
-DOC = ("doc", pa.int64())
+DOC, DATE = pa.field("doc", pa.int64()), pa.field("date", pa.timestamp("us", "UTC"))
 DUPLICATES = pa.schema(
-    [DOC, ("survivor", pa.bool_()), ("cluster", pa.int64()), ("cluster_size", pa.int32())],
+    [
+        DOC,
+        ("survivor", pa.bool_()),
+        ("value", pa.float64()),
+        ("cluster", pa.int64()),
+        ("cluster_size", pa.int32()),
+        ("cluster_snapshot", pa.string()),
+    ]
 )
-CLUSTER_COLUMNS = {
+"""One row for each document that was compared, sorted by doc."""
+
+DUPLICATE_COLUMNS = {
     "survivor": "false for the documents that are dropped",
+    "value": "documents in the cluster; more than one and not the survivor: dropped",
     "cluster": "doc of the survivor of its cluster, which may be itself",
     "cluster_size": "documents in the cluster, the survivor included",
+    "cluster_snapshot": "the survivor's snapshot, where it is an earlier one; else null",
 }
+RULES = {"earliest": "the earliest capture", "latest": "the latest capture", "longest": "the longest text"}
+
+Columns = Mapping[str, pa.Array]
 
 
-class KeyParameters(BaseModel):
-    """A method and where in the order of decisions it stands."""
+@dataclass(frozen=True)
+class Comparison:
+    """How one method compares whole documents."""
 
-    model_config = ConfigDict(frozen=True)
+    keys: str
+    """Name of the table of keys."""
+    fields: Callable[[Any], list[pa.Field]]
+    """Its columns besides doc and date, for given parameters."""
+    columns: Mapping[str, str]
+    """What they mean."""
+    read: Callable[[pa.RecordBatch, Any, int], Columns]
+    """The columns for a batch of documents with `url`, `text` and, by language, `language`; and how many documents of
+    the part are left."""
+    group: Callable[[SnapshotJob, Any, Sequence[Path]], pa.Table]
+    """Members of clusters, as `clusters.CLUSTERS` or `band_index.MATCHES`, from the files of keys."""
+    described: Callable[[Any], tuple[str, str]]
+    """What the keys and the groups are, in words."""
 
-    method: MinHash
-    place: Place
 
-
-def stations(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> list[Station]:
-    """The stations of all methods of a recipe, in order, each after what it needs."""
-    made: list[Station] = []
-    for method in recipe.deduplications:
-        made += minhash(recipe, method, documents, edits, made[-1].key if made else None)
-    return made
-
-
-def minhash(
-    recipe: Recipe, method: MinHash, documents: Key, edits: Mapping[Key, str], previous: Key | None
-) -> list[Station]:
-    """Near-duplicates by MinHash LSH: band keys of every surviving document, then clusters and their survivors."""
-    place = place_of(recipe, method.name, edits)
-    knee = (1 / method.bands) ** (1 / method.rows)
-    signatures = PartStation(
-        key=(recipe.name, "minhash_signatures"),
+def compare(method: Method, around: Surroundings) -> list[Station]:
+    """Keys of the documents that are left, and the groups that they form."""
+    comparison = COMPARISONS[method.name]
+    keys_are, groups_are = comparison.described(method)
+    params = around.parameters(method)
+    across = isinstance(method, MinHash) and method.across_snapshots
+    by_language = isinstance(method, MinHash) and method.by_language
+    name = around.recipe.name
+    keys = PartStation(
+        key=(name, comparison.keys),
         group="deduplication",
-        description=f"MinHash of word {method.ngram}-grams of the text so far, {method.bands} bands of "
-        f"{method.rows} hashes, for the documents that are left; only one 64-bit key a band is kept.",
-        version="2",
-        params=KeyParameters(method=method, place=place),
-        inputs=inputs_of(recipe, documents, edits, previous),
-        schema=pa.schema([DOC, ("date", pa.timestamp("us", "UTC")), ("bands", pa.list_(pa.uint64(), method.bands))]),
-        step=sign,
-        columns={"bands": "one key a band; null for a text of fewer words than a shingle, never a duplicate"},
-        conservation=(survivors_have_one_row(place, previous),),
+        description=f"{keys_are} Only of the documents that are left.",
+        version="1",
+        params=params,
+        inputs={**around.inputs, **({"languages": around.languages} if by_language else {})},
+        schema=pa.schema([DOC, DATE, *comparison.fields(method)]),
+        step=write_keys,
+        columns=comparison.columns,
+        origins=dict.fromkeys(comparison.columns, (("documents", "url"), ("documents", "text"))),
+        conservation=(around.all_have_one_row(method),),
+    )
+    segments = SnapshotStation(
+        key=(name, "band_index"),
+        group="deduplication",
+        description="The snapshot's segment of the band index: its distinct band keys by hash, and its documents with "
+        "the component that they form. Snapshots that follow are matched against it; to replace or delete a "
+        "partition is to replace or delete its segment.",
+        version="1",
+        params=params.method,
+        inputs={"keys": keys.key},
+        step=write_segment,
     )
     duplicates = SnapshotStation(
-        key=(recipe.name, method.name),
+        key=(name, method.name),
         group="deduplication",
-        description=f"Connected components of documents that share a band (half of the pairs at Jaccard "
-        f"{knee:.2f} do). The survivor is the earliest capture, then the smallest `doc`.",
-        version="2",
-        params=method,
-        inputs={"keys": signatures.key},
+        description=groups_are,
+        version="3",
+        params=params.method,
+        inputs={"keys": keys.key, **({"segment": segments.key} if across else {})},
+        preceding={"segment": segments.key, "keys": keys.key} if across else {},
         schema=DUPLICATES,
-        step=cluster_snapshot,
-        columns=CLUSTER_COLUMNS,
-        origins=dict.fromkeys(CLUSTER_COLUMNS, (("keys", "bands"), ("keys", "date"))),
-        conservation=(Check("clusters_have_one_survivor", "Every cluster has one survivor, which names it."),),
+        step=group_snapshot,
+        columns=DUPLICATE_COLUMNS,
+        origins=dict.fromkeys(DUPLICATE_COLUMNS, tuple(("keys", column) for column in ("date", *comparison.columns))),
+        conservation=(
+            Check(
+                "clusters_have_one_survivor",
+                "Every compared document has one row; every cluster has one survivor, which names it.",
+                {"across": across},
+            ),
+        ),
     )
-    return [signatures, duplicates]
+    return [keys, segments, duplicates] if across else [keys, duplicates]
 
 
-def place_of(recipe: Recipe, name: str, edits: Mapping[Key, str]) -> Place:
-    """Where a station stands, and the text that it sees there."""
-    return Place(position=recipe.positions[name], edits=tuple((key[-1], column) for key, column in edits.items()))
-
-
-def inputs_of(recipe: Recipe, documents: Key, edits: Mapping[Key, str], previous: Key | None) -> dict[str, Key]:
-    """What a station needs to find the surviving documents and their text."""
-    return {
-        "documents": documents,
-        "filter_verdicts": (recipe.name, "filter_verdicts"),
-        **({"previous": previous} if previous else {}),
-        **{key[-1]: key for key in edits},
-    }
-
-
-def survivors_have_one_row(place: Place, previous: Key | None) -> Check:
-    """The check that a station has looked at all documents that are left, and at no other."""
-    name = "survivors_of_deduplication_have_one_row" if previous else "survivors_have_one_row"
-    return Check(name, "The table has exactly one row for each document left.", {"position": place.position})
-
-
-def sign(inputs: Inputs, writer: PartWriter, params: KeyParameters) -> None:
-    """Sign the surviving documents of one part."""
+def write_keys(inputs: Inputs, writer: PartWriter, params: MethodParameters) -> None:
+    """Write the keys of the documents of one part that are left."""
     method = params.method
-    for batch in read_texts(inputs, params.place.edits, survivors(inputs, params.place), ("date",)):
-        bands = band_keys(batch["text"], method.ngram, method.bands, method.rows, method.seed)
-        writer.write(pa.table({"doc": batch["doc"], "date": batch["date"], "bands": bands}))
+    comparison = COMPARISONS[method.name]
+    left = survivors(inputs, params.place)
+    languages = None
+    if "languages" in inputs:
+        languages = read_table(inputs["languages"], ["doc", "language"])
+        languages = languages.filter(pa.array(np.isin(languages["doc"].to_numpy(), left)))["language"]
+    row = 0
+    for batch in read_texts(inputs, params.place.edits, left, ("date", "url")):
+        if languages is not None:
+            batch = batch.append_column("language", languages[row : row + batch.num_rows].combine_chunks())
+        row += batch.num_rows
+        writer.write(
+            pa.table({"doc": batch["doc"], "date": batch["date"], **comparison.read(batch, method, len(left))})
+        )
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", batch.num_rows)
 
 
-def cluster_snapshot(job: SnapshotJob) -> Stats:
-    """Cluster all documents; write each part's beside its other tables."""
-    return write_clusters(job, cluster(job.inputs["keys"].paths(".parquet"), job.folder / "scratch"))
+def write_segment(job: SnapshotJob) -> Stats:
+    """Write the snapshot's segment of the band index."""
+    method: MinHash = job.params
+    paths = job.inputs["keys"].paths(".parquet")
+    parameters = method.model_dump(mode="json")
+    band_index.write_segment(paths, job.folder, job.folder / "scratch", jaccard=method.verify, parameters=parameters)
+    rows = job.inputs["keys"].manifest().rows
+    return {"rows_in": rows, "rows_out": rows}
 
 
-def write_clusters(job: SnapshotJob, members: pa.Table) -> Stats:
-    """One row for each document of `keys`, by part, from the members of clusters (schema CLUSTERS, sorted by doc)."""
+def group_snapshot(job: SnapshotJob) -> Stats:
+    """Group all documents by their keys; write each part's rows beside its other tables."""
+    method: Method = job.params
+    paths = job.inputs["keys"].paths(".parquet")
+    members = COMPARISONS[method.name].group(job, method, paths).combine_chunks()
     clustered = members["doc"].to_numpy()
     parts = clustered >> ROW_BITS
     rows = dropped = 0
-    for path in job.inputs["keys"].paths(".parquet"):
+    for path in paths:
         docs = read_table(path, ["doc"])["doc"].to_numpy()
         first, last = np.searchsorted(parts, [int(path.stem.removeprefix("part-")) + add for add in (0, 1)])
-        own = members.slice(first, last - first)
-        at = np.searchsorted(docs, clustered[first:last])
-        cluster, size = docs.copy(), np.ones(len(docs), np.int32)
-        cluster[at], size[at] = own["cluster"].to_numpy(), own["cluster_size"].to_numpy()
-        survivor = cluster == docs
+        table = _rows(docs, members.slice(first, last - first))
         with PartWriter(job.folder / path.name, DUPLICATES, "") as writer:
-            writer.write(pa.table([docs, survivor, cluster, size], schema=DUPLICATES))
+            writer.write(table)
         rows += len(docs)
-        dropped += int((~survivor).sum())
-    return {
+        dropped += len(docs) - int(table["survivor"].to_numpy().sum())
+    stats = {
         "rows_in": rows,
         "rows_out": rows - dropped,
-        f"dropped.{job.params.verdict}": dropped,
-        "clusters": int(members["survivor"].to_numpy().sum()),
+        f"dropped.{method.verdict}": dropped,
+        "clusters": len(np.unique(members["cluster"].to_numpy())),
     }
+    return stats | (_audited(paths, method) if isinstance(method, MinHash) else {})
+
+
+def _rows(docs: np.ndarray, members: pa.Table) -> pa.Table:
+    """One row for each of `docs`, from those that are members of clusters."""
+    at = np.searchsorted(docs, members["doc"].to_numpy())
+    cluster, size, survivor = docs.copy(), np.ones(len(docs), np.int32), np.ones(len(docs), np.bool_)
+    cluster[at], size[at] = members["cluster"].to_numpy(), members["cluster_size"].to_numpy()
+    survivor[at] = members["survivor"].to_numpy()
+    where = np.full(len(docs), -1)
+    snapshots = pa.nulls(len(docs), pa.string())
+    if "cluster_snapshot" in members.column_names:
+        where[at] = np.arange(len(at))
+        other = (where >= 0) & ~survivor
+        taken = members["cluster_snapshot"].take(pa.array(where, mask=~other))
+        snapshots = taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
+    return pa.table([docs, survivor, size.astype(np.float64), cluster, size, snapshots], schema=DUPLICATES)
+
+
+def _audited(paths: Sequence[Path], method: MinHash) -> Stats:
+    """What the audit measured: shares in parts per million, overall and for each bin of Jaccard indices with pairs."""
+    found = audit(paths, method.bands, method.rows)
+    stats = {"audit_pairs": found.pairs}
+    measured = {
+        "audit_recall": found.recall,
+        "audit_expected_recall": found.expected_recall,
+        "audit_false_positives": found.false_positives,
+    }
+    for row in found.curve.filter(pc.field("pairs") > 0).to_pylist():
+        place = f"audit.{row['jaccard']:.2f}"
+        stats[f"{place}.pairs"] = row["pairs"]
+        measured |= {f"{place}.expected": row["expected"], f"{place}.observed": row["observed"]}
+    return stats | {f"{name}_ppm": round(1e6 * share) for name, share in measured.items() if share is not None}
+
+
+def _url_columns(batch: pa.RecordBatch, method: UrlDuplicates, left: int) -> Columns:
+    return {"key": url_keys(batch["url"], method.form), "length": _lengths(batch)}
+
+
+def _text_columns(batch: pa.RecordBatch, method: TextDuplicates, left: int) -> Columns:
+    return {"key": text_keys(batch["text"], fold_case=method.fold_case), "length": _lengths(batch)}
+
+
+def _lengths(batch: pa.RecordBatch) -> pa.Array:
+    """Bytes of each text."""
+    return pa.array(np.diff(string_buffers(batch["text"])[0]))
+
+
+def _signed_columns(batch: pa.RecordBatch, method: MinHash, left: int) -> Columns:
+    signed = minhash.sign(
+        batch["text"],
+        method.ngram,
+        method.bands,
+        method.rows,
+        method.seed,
+        method.hash,
+        groups=batch["language"] if method.by_language else None,
+        sample=min(method.audited_documents / left, 1.0),
+        all_shingles=method.verify is not None,
+    )
+    return {name: signed[name] for name in minhash.SIGNED}
+
+
+def _fingerprint_columns(batch: pa.RecordBatch, method: SimHash, left: int) -> Columns:
+    return {"fingerprint": simhash.fingerprints(batch["text"], method.ngram, method.seed)}
+
+
+def _group_keys(job: SnapshotJob, method: UrlDuplicates | TextDuplicates, paths: Sequence[Path]) -> pa.Table:
+    return groups(paths, method.survivor, job.folder)
+
+
+def _group_bands(job: SnapshotJob, method: MinHash, paths: Sequence[Path]) -> pa.Table:
+    scratch = job.folder / "scratch"
+    if not method.across_snapshots:
+        return clusters.cluster(paths, scratch, survivor=method.survivor, jaccard=method.verify)
+    own = {"segment": job.inputs["segment"], "keys": job.inputs["keys"]}
+    partitions = {name: {**job.preceding[name], job.snapshot: own[name]} for name in own}
+    matches = band_index.match(
+        {snapshot: partition.folder for snapshot, partition in partitions["segment"].items()},
+        job.snapshot,
+        method.survivor,
+        signatures={snapshot: partition.paths(".parquet") for snapshot, partition in partitions["keys"].items()},
+        scratch=scratch,
+    )
+    there = matches["cluster_snapshot"]
+    place = matches.column_names.index("cluster_snapshot")
+    elsewhere = pc.call_function("if_else", [pc.call_function("not_equal", [there, job.snapshot]), there, None])
+    return matches.set_column(place, "cluster_snapshot", elsewhere)
+
+
+def _group_fingerprints(job: SnapshotJob, method: SimHash, paths: Sequence[Path]) -> pa.Table:
+    return simhash.cluster(paths, method.distance, method.distance + 2, survivor=method.survivor)
+
+
+EXACT_FIELDS = [pa.field("key", pa.binary(16)), pa.field("length", pa.int64())]
+
+COMPARISONS = {
+    "url_duplicates": Comparison(
+        keys="url_keys",
+        fields=lambda method: EXACT_FIELDS,
+        columns={"key": "128-bit hash of the canonical URL", "length": "bytes of the text"},
+        read=_url_columns,
+        group=_group_keys,
+        described=lambda method: (
+            "128-bit keys of canonical URLs.",
+            f"Documents with one canonical URL. The survivor is {RULES[method.survivor]}, then the smallest `doc`.",
+        ),
+    ),
+    "text_duplicates": Comparison(
+        keys="text_keys",
+        fields=lambda method: EXACT_FIELDS,
+        columns={"key": "128-bit hash of the text (NFC, white space folded)", "length": "bytes of the text"},
+        read=_text_columns,
+        group=_group_keys,
+        described=lambda method: (
+            "128-bit keys of the texts so far, whatever their white space.",
+            f"Documents with one text. The survivor is {RULES[method.survivor]}, then the smallest `doc`.",
+        ),
+    ),
+    "minhash_duplicates": Comparison(
+        keys="minhash_signatures",
+        fields=lambda method: [
+            pa.field("bands", pa.list_(pa.uint64(), method.bands)),
+            pa.field("sample", pa.uint64()),
+            pa.field("shingles", pa.large_list(pa.uint64())),
+        ],
+        columns={
+            "bands": "one key a band; null for a text of fewer words than a shingle, never a duplicate",
+            "sample": "what a document was sampled by for the audit; null for others",
+            "shingles": "distinct shingle hashes, kept of the sample, or of all where pairs are verified",
+        },
+        read=_signed_columns,
+        group=_group_bands,
+        described=lambda method: (
+            f"MinHash of word {method.ngram}-grams of the text so far, {method.bands} bands of {method.rows} hashes; "
+            "of a signature one 64-bit key a band is kept.",
+            f"Connected components of documents that share a band (half of the pairs at Jaccard "
+            f"{(1 / method.bands) ** (1 / method.rows):.2f} do)"
+            + (f" and whose exact Jaccard index is {method.verify} or more" if method.verify else "")
+            + (", in this snapshot and those before it" if method.across_snapshots else "")
+            + f". The survivor is {RULES[method.survivor]}, then the smallest `doc`. `audit_*`: recall and false "
+            "positives on a sample of pairs, beside what theory expects for the same pairs.",
+        ),
+    ),
+    "simhash_duplicates": Comparison(
+        keys="simhash_fingerprints",
+        fields=lambda method: [pa.field("fingerprint", pa.uint64())],
+        columns={"fingerprint": "64-bit SimHash of the words; null for a text without any"},
+        read=_fingerprint_columns,
+        group=_group_fingerprints,
+        described=lambda method: (
+            f"64-bit SimHash (Charikar 2002) of word {method.ngram}-grams.",
+            f"Connected components of documents whose fingerprints differ in at most {method.distance} bits. The "
+            f"survivor is {RULES[method.survivor]}, then the smallest `doc`.",
+        ),
+    ),
+}

@@ -1,23 +1,25 @@
 """The stations of filtering: annotations of every document, and the gates over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, identify_language
-from curation_assets.filtering.pii import PII_SPANS, find_pii
-from curation_assets.filtering.signals import SIGNALS, annotate_signals
-from curation_assets.filtering.survivors import Edits, read_texts
+from curation_assets.filtering.definitions import Definitions, LineEdits
+from curation_assets.filtering.fineweb2_languages import findable_stop_words, language_table, median_limits
+from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, MODEL, identify_language
+from curation_assets.filtering.language_scripts import language_scripts
+from curation_assets.filtering.segmentation import word_boundaries
+from curation_assets.filtering.signals import C4, SIGNALS, annotate_signals
 from curation_assets.filtering.urls import URL_ANNOTATIONS, UrlRules, annotate_urls
-from curation_assets.lake.lake import Key, shared_key
+from curation_assets.lake.lake import Key, file_sha256, shared_key
 from curation_assets.lake.parts import PartWriter, read_batches, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation, Station
-from curation_assets.recipes.recipe import KEPT, Gate, Language, Pii, Recipe, UrlFilter
+from curation_assets.recipes.recipe import Gate, Language, Recipe, UrlFilter
 
 DOC = pa.field("doc", pa.int64())
 ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.")
@@ -42,8 +44,11 @@ GATES = pa.schema(
         ("signal", pa.string()),
         ("operator", pa.string()),
         ("limit", pa.float64()),
+        ("limit_of", pa.string()),
     ]
 )
+LIMITS = pa.schema([("language", pa.string()), ("name", pa.string()), ("limit", pa.float64())])
+"""The limits that depend on the language; those of languages that have none are under the empty label."""
 
 SIGNAL_COLUMNS = {
     "dup_para_frac": "paragraphs that occurred before, share of all paragraphs",
@@ -55,15 +60,19 @@ SIGNAL_COLUMNS = {
     "words": "words of the text; see filtering/words.py for what a word is",
     "words_nonsymbol": "words with a character that is not punctuation",
     "mean_word_length": "mean length of these, in characters",
+    "median_word_length": "median length of these; lengths above 255 count as 255",
     "hash_ratio": "number signs per word",
     "ellipsis_ratio": "ellipses per word",
-    "bullet_line_ratio": "share of lines that begin with a bullet",
-    "ellipsis_line_ratio": "share of lines that end with an ellipsis",
+    "symbol_ratio": "number signs and ellipses per word",
     "alpha_word_ratio": "share of words with a letter",
     "stop_words": "how many of the, be, to, of, and, that, have, with occur",
+    "bullet_line_ratio": "share of lines that begin with a bullet",
+    "ellipsis_line_ratio": "share of lines that end with an ellipsis",
+    "long_lines": "lines with at least 200 characters",
     "c4_lorem_ipsum": "lines with lorem ipsum",
     "c4_curly_bracket": "lines with an opening curly bracket",
-    "c4_sentences": "sentences in the lines that C4 keeps",
+    "c4_sentences": "sentences in the lines that the line edits keep",
+    "words_removed_share": "share of words_nonsymbol that the line edits removed",
     "clean_lines": "lines of the cleaned text that are not blank",
     "line_punct_ratio": "share of them that end with terminal punctuation",
     "short_line_ratio": "share of them with at most 30 characters",
@@ -85,11 +94,25 @@ class UrlParameters(BaseModel):
 
 
 class LanguageParameters(BaseModel):
-    """How much of a text decides its language."""
+    """How much of a text decides its language, with which model, and what the labels are."""
 
     model_config = ConfigDict(frozen=True)
 
     characters: int = 1000
+    model: Path | None = None
+    sha256: str | None = None
+    """Of the model."""
+    multilingual: bool = False
+
+
+class SignalParameters(BaseModel):
+    """How statistics are defined and lines are edited, and whether words and stop words depend on the language."""
+
+    model_config = ConfigDict(frozen=True)
+
+    definitions: Definitions = Definitions()
+    line_edits: LineEdits = C4
+    multilingual: bool = False
 
 
 class PlacedGate(Gate):
@@ -106,6 +129,7 @@ class GateParameters(BaseModel):
 
     consent: tuple[str, ...]
     languages: tuple[str, ...]
+    excluded: tuple[str, ...]
     gates: tuple[PlacedGate, ...]
 
 
@@ -147,13 +171,22 @@ def match_urls(inputs: Inputs, writer: PartWriter, params: UrlParameters, lists:
 
 
 def languages(documents: Key, language: Language) -> PartStation:
-    """The language of each document by fastText lid.176."""
-    params = LanguageParameters(characters=language.characters)
+    """The language of each document by fastText. Raises `FileNotFoundError` when the model is not there."""
+    if language.model is not None and not language.model.is_file():
+        raise FileNotFoundError(f"language.model: {language.model} is no file; give a fastText model's path")
+    params = LanguageParameters(
+        characters=language.characters,
+        model=language.model,
+        sha256=file_sha256(language.model) if language.model else None,
+        multilingual=language.multilingual,
+    )
+    model = language.model.name if language.model else "lid.176"
+    script = ", and the script that most of its letters have" if language.multilingual else ""
     return PartStation(
         key=shared_key(documents[:-1], "languages", params, LanguageParameters()),
         group="filtering",
-        description=f"Language by fastText lid.176 (Joulin et al. 2016) on the first {language.characters:,} "
-        "characters of the text.",
+        description=f"Language by fastText {model} (Joulin et al. 2016) on the first {language.characters:,} "
+        f"characters of the text{script}.",
         version="1",
         libraries=("fasttext-community",),
         params=params,
@@ -161,7 +194,8 @@ def languages(documents: Key, language: Language) -> PartStation:
         schema=pa.schema([DOC, *LANGUAGE_ANNOTATIONS]),
         step=identify_languages,
         columns={
-            "language": "ISO 639 code; null where nothing is recognised",
+            "language": "the model's label (ISO 639), or language and script (`deu_Latn`); null where nothing is "
+            "recognised",
             "language_score": "probability of the label, 0 to 1",
         },
         origins=dict.fromkeys(LANGUAGE_ANNOTATIONS.names, (("documents", "text"),)),
@@ -172,21 +206,28 @@ def languages(documents: Key, language: Language) -> PartStation:
 def identify_languages(inputs: Inputs, writer: PartWriter, params: LanguageParameters) -> None:
     """Identify the languages of one part."""
     for batch in read_batches(inputs["documents"], ["doc", "text"]):
-        found = identify_language(batch["text"], params.characters)
+        found = identify_language(batch["text"], params.characters, params.model or MODEL)
+        if params.multilingual:
+            labels = language_scripts(batch["text"].cast(pa.large_string()), found["language"].combine_chunks())
+            found = found.set_column(0, LANGUAGE_ANNOTATIONS.field(0), labels)
         writer.write(found.add_column(0, DOC, batch["doc"]))
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", batch.num_rows)
 
 
-def signals(documents: Key) -> PartStation:
+def signals(documents: Key, languages: Key, recipe: Recipe) -> PartStation:
     """All statistics that the quality gates read, and the line edits."""
+    multilingual = recipe.language.multilingual
+    params = SignalParameters(definitions=recipe.signals, line_edits=recipe.line_edits, multilingual=multilingual)
     return PartStation(
-        key=(documents[0], "signals"),
+        key=shared_key((languages if multilingual else documents)[:-1], "signals", params, SignalParameters()),
         group="filtering",
-        description="Every statistic of the Gopher, C4 and FineWeb rules as a column, in one pass over the text, "
-        "and C4's line edits as byte spans.",
-        version="1",
-        inputs={"documents": documents},
+        description="Every statistic of the Gopher, C4, FineWeb and DCLM rules as a column, in one pass over the "
+        "text, and the line edits as byte spans.",
+        version="2",
+        libraries=("icu4py",) if multilingual else (),
+        params=params,
+        inputs={"documents": documents, **({"languages": languages} if multilingual else {})},
         schema=pa.schema([DOC, *SIGNALS]),
         step=measure_signals,
         columns=SIGNAL_COLUMNS,
@@ -195,10 +236,20 @@ def signals(documents: Key) -> PartStation:
     )
 
 
-def measure_signals(inputs: Inputs, writer: PartWriter, params: None) -> None:
+def measure_signals(inputs: Inputs, writer: PartWriter, params: SignalParameters) -> None:
     """Measure the texts of one part."""
+    labels = read_table(inputs["languages"], ["language"])["language"] if params.multilingual else None
+    row = 0
     for batch in read_batches(inputs["documents"], ["doc", "text"]):
-        writer.write(annotate_signals(batch["text"]).add_column(0, DOC, batch["doc"]))
+        texts = batch["text"].cast(pa.large_string())
+        by_language: dict[str, Any] = {}
+        if labels is not None:
+            own = labels[row : row + batch.num_rows].combine_chunks()
+            stop_words = {label: findable_stop_words(label) for label in own.unique().drop_null().to_pylist()}
+            by_language = {"boundaries": word_boundaries(texts, own), "stop_words": stop_words, "languages": own}
+        row += batch.num_rows
+        measured = annotate_signals(texts, params.definitions, params.line_edits, **by_language)
+        writer.write(measured.add_column(0, DOC, batch["doc"]))
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", batch.num_rows)
 
@@ -214,6 +265,7 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
         params=GateParameters(
             consent=recipe.consent,
             languages=recipe.language.languages,
+            excluded=recipe.language.excluded,
             gates=tuple(
                 PlacedGate(station=station, position=position, **gate.model_dump())
                 for position, station, gate in recipe.gates
@@ -240,14 +292,23 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
 
 def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
     """Evaluate the gates over one part; filter_verdicts.sql."""
-    gates = pa.Table.from_pylist([gate.model_dump() for gate in params.gates], schema=GATES)
+    gates = pa.Table.from_pylist(
+        [
+            {**gate.model_dump(), "limit": gate.limit if gate.limit_of is None else None, "limit_of": gate.limit_of}
+            for gate in params.gates
+        ],
+        schema=GATES,
+    )
+    names = {gate.limit_of for gate in params.gates if gate.limit_of is not None}
     decided = query(
         "filtering/filter_verdicts",
-        {name: [str(path)] for name, path in inputs.items()} | {"gates": gates},
+        {name: [str(path)] for name, path in inputs.items()} | {"gates": gates, "limits": language_limits(names)},
         {
             "honoured": list(params.consent),
             "languages": list(params.languages),
-            "signals": sorted({gate.signal for gate in params.gates}),
+            "excluded": list(params.excluded),
+            # Without any there would be no column to look at.
+            "signals": sorted({gate.signal for gate in params.gates} or {"opted_out"}),
         },
         threads=1,
     )
@@ -258,44 +319,12 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
         writer.count(f"dropped.{count['values']}", count["counts"])
 
 
-class PiiParameters(BaseModel):
-    """What is masked, and the edits before it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pii: Pii
-    edits: Edits
-
-
-def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartStation:
-    """Where personal data stands in the text of the documents that are kept."""
-    return PartStation(
-        key=(recipe.name, "pii_spans"),
-        group="filtering",
-        description="E-mail addresses and public IP addresses in the text of the documents that are kept, as byte "
-        "spans with their replacements (FineWeb's PII formatter, restarted in each document).",
-        version="2",
-        params=PiiParameters(pii=recipe.pii, edits=tuple((key[-1], column) for key, column in edits.items())),
-        inputs={
-            "documents": documents,
-            **{key[-1]: key for key in edits},
-            "verdicts": (recipe.name, "verdicts"),
-        },
-        schema=pa.schema([DOC, ("masks", PII_SPANS)]),
-        step=find_spans,
-        columns={"masks": "start, end (bytes of the text before masking), kind and replacement of each span"},
-        origins={"masks": (("documents", "text"), *((key[-1], column) for key, column in edits.items()))},
-        conservation=(Check("kept_documents_have_one_row", "The table has exactly one row for each kept document."),),
-    )
-
-
-def find_spans(inputs: Inputs, writer: PartWriter, params: PiiParameters) -> None:
-    """Find the personal data of one part."""
-    verdicts = read_table(inputs["verdicts"], ["doc", "verdict"])
-    kept = verdicts.filter(pc.field("verdict") == KEPT)["doc"].to_numpy()
-    for batch in read_texts(inputs, params.edits, kept):
-        masks = find_pii(batch["text"], params.pii.email, params.pii.public_ip)
-        writer.write(pa.table({"doc": batch["doc"], "masks": masks}))
-        writer.count("rows_in", batch.num_rows)
-        writer.count("rows_out", batch.num_rows)
-        writer.count("spans", len(masks.flatten()))
+def language_limits(names: set[str]) -> pa.Table:
+    """Some columns of FineWeb2's table as rows of schema LIMITS."""
+    tables = [LIMITS.empty_table()]
+    table = language_table()
+    for name in sorted(names):
+        languages = pa.concat_arrays([*table["language"].chunks, pa.array([""])])
+        limits = pa.concat_arrays([*table[name].chunks, pa.array([median_limits()[name]])])
+        tables.append(pa.table([languages, pa.repeat(name, len(languages)), limits], schema=LIMITS))
+    return pa.concat_tables(tables)

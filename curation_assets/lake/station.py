@@ -109,6 +109,8 @@ class SnapshotJob:
     folder: Path
     params: Any
     engine: Engine
+    preceding: Mapping[str, Mapping[str, Partition]] = field(default_factory=dict)
+    """For each table of `SnapshotStation.preceding`, its partitions of earlier snapshots."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +207,9 @@ class SnapshotStation(Station):
     """A station that sees the whole snapshot: keys and lengths, never its text."""
 
     step: SnapshotStep
+    preceding: Mapping[str, Key] = field(default_factory=dict)
+    """Tables of which the committed partitions of all snapshots before this one, by name, are read too. The partition
+    is current while there are none others and they are as they were."""
     survey: Callable[[str], Any] | None = None
     """For a station that reads outside the lake: a cheap look at what is there for a snapshot, as a JSON-able value.
 
@@ -296,7 +301,16 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
             files, done = _make_parts(jobs, partition, committed, engine, progress)
             stats = _added(file.stats for file in files)
         case SnapshotStation():
-            digests = {name: part.manifest().digest for name, part in inputs.items()}
+            digests: dict[str, Any] = {name: part.manifest().digest for name, part in inputs.items()}
+            preceding = {
+                name: {earlier: lake.partition(key, earlier) for earlier in lake.snapshots(key) if earlier < snapshot}
+                for name, key in station.preceding.items()
+            }
+            if preceding:
+                digests["preceding"] = {
+                    name: {earlier: part.manifest().digest for earlier, part in partitions.items()}
+                    for name, partitions in preceding.items()
+                }
             whole = fingerprint([*station.identity(), digests])
             if station.survey is not None:
                 seen = station.survey(snapshot)
@@ -309,7 +323,8 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     return _up_to_date(station, partition, inputs, committed, note)
             shutil.rmtree(partition.staging)
             partition.staging.mkdir()
-            stats = station.step(SnapshotJob(snapshot, inputs, partition.staging, station.params, engine))
+            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, preceding)
+            stats = station.step(job)
             files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
             done = len(files)
         case _:

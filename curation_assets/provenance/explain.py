@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
+from curation_assets.filtering.fineweb2_languages import limits_of
 from curation_assets.lake.lake import LakeError, Partition
 from curation_assets.lake.query import query, source
 from curation_assets.line import Line
 from curation_assets.packing.shards import SEGMENTS_FILE
 from curation_assets.provenance.trace import part_path
-from curation_assets.recipes.recipe import KEPT
+from curation_assets.recipes.recipe import BY_LANGUAGE, KEPT
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -75,6 +76,9 @@ def _explain(line: Line, name: str, snapshot: str) -> list[Explanation]:
     found = []
     for verdict in query("provenance/explain", views, {"name": name, "record": record_name(name)}).to_pylist():
         consent = verdict.pop("consent")
+        if verdict["duplicate_of"] is not None and verdict["detail"] is not None:
+            elsewhere = line.lake.partition(line.key("verdicts"), verdict["detail"])
+            verdict["duplicate_of_url"] = _row(elsewhere, verdict["duplicate_of"]).get("url")
         explanation = Explanation(snapshot, verdict, {}, [], _segments(line, snapshot, verdict))
         if not explanation.without_text:
             decided = line.lake.origin(verdicts, "filter_verdicts")
@@ -100,7 +104,10 @@ def _annotations(line: Line, decided: Partition, doc: int, consent: list[str]) -
             values |= {name: value for name, value in row.items() if name != "doc" and not isinstance(value, list)}
     # What filter_verdicts.sql makes of other columns.
     values["opted_out"] = len(set(consent) & set(params.get("consent", ())))
-    values["language_kept"] = int(values.get("language") in params.get("languages", ()))
+    language, kept = values.get("language"), params.get("languages", ())
+    values["language_kept"] = int(
+        language is not None and (not kept or language in kept) and language not in params.get("excluded", ())
+    )
     values["language_score"] = values.get("language_score") or 0.0
     return values
 
@@ -112,11 +119,16 @@ def _judged(decided: Partition, annotations: dict[str, Any], failed: list[str]) 
             gate["name"],
             annotations.get(gate["signal"]),
             gate["operator"],
-            gate["limit"],
+            _limit(gate["limit"], annotations.get("language")),
             gate["name"] in failed,
         )
         for gate in (decided.manifest().params or {}).get("gates", ())
     ]
+
+
+def _limit(limit: float | str, language: str | None) -> float:
+    """A gate's limit for a document of some language."""
+    return limits_of(language)[limit.removeprefix(BY_LANGUAGE)] if isinstance(limit, str) else limit
 
 
 def _row(table: Partition, doc: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation
+from curation_assets.recipes.methods import limit_of
 from curation_assets.recipes.recipe import KEPT, Recipe
 
 VERDICTS = pa.schema(
@@ -36,54 +37,61 @@ REMOVALS = pa.schema(
         ("station", pa.string()),
         ("position", pa.int32()),
         ("survivor", pa.bool_()),
+        ("value", pa.float64()),
+        ("limit", pa.float64()),
         ("duplicate_of", pa.int64()),
         ("cluster_size", pa.int32()),
+        ("cluster_snapshot", pa.string()),
     ]
 )
-
-
 CHECKS = (
     Check("verdicts_are_conserved", "Documents = kept + dropped; every dropped one says why."),
     Check("kept_documents_survived", "Kept is what passed all gates and deduplications."),
 )
 
 
-class Compared(BaseModel):
-    """A deduplication: its table, the verdict of what it drops, and its place in the order of decisions."""
+class Judged(BaseModel):
+    """A method: its table, the verdict of what it drops, its place in the order of decisions, and its limit."""
 
     model_config = ConfigDict(frozen=True)
 
     station: str
     verdict: str
     position: int
+    limit: float
 
 
 class VerdictParameters(BaseModel):
-    """The deduplications, in order."""
+    """The methods that drop documents besides the gates, in order."""
 
     model_config = ConfigDict(frozen=True)
 
-    deduplications: tuple[Compared, ...]
+    methods: tuple[Judged, ...]
 
 
 def verdicts(recipe: Recipe, documents: Key) -> PartStation:
     """What became of every response record, and why."""
-    deduplications = tuple(
-        Compared(station=method.name, verdict=method.verdict, position=recipe.positions[method.name])
-        for method in recipe.deduplications
+    methods = tuple(
+        Judged(
+            station=method.name,
+            verdict=method.verdict,
+            position=recipe.positions[method.name],
+            limit=limit_of(method),
+        )
+        for method in recipe.methods
     )
     return PartStation(
         key=(recipe.name, "verdicts"),
         group="provenance",
         description=f"One row per response record: `{KEPT}`, or the gate or deduplication that decided, with value "
         "and limit.",
-        version="2",
-        params=VerdictParameters(deduplications=deduplications),
+        version="3",
+        params=VerdictParameters(methods=methods),
         inputs={
             "documents": documents,
             "filter_verdicts": (recipe.name, "filter_verdicts"),
-            **{one.station: (recipe.name, one.station) for one in deduplications},
-            **({"last": (recipe.name, deduplications[-1].station)} if deduplications else {}),
+            **{one.station: (recipe.name, one.station) for one in methods},
+            **({"last": (recipe.name, methods[-1].station)} if methods else {}),
         },
         schema=VERDICTS,
         step=give_verdicts,
@@ -96,15 +104,9 @@ def verdicts(recipe: Recipe, documents: Key) -> PartStation:
             "detail": "what matched, in words",
             "failed_gates": "all gates that the document fails, in order",
             "duplicate_of": "doc of the survivor of its cluster",
-            "cluster_size": "near-duplicates of the document in the snapshot, itself included",
+            "cluster_size": "near-duplicates that the latest comparison found, the document itself included",
         },
-        conservation=(
-            Check("verdicts_are_conserved", "Documents = kept + dropped; every dropped one says why."),
-            *(
-                (Check("kept_documents_survived", "Kept is what all gates and deduplications passed."),)
-                * bool(deduplications)
-            ),
-        ),
+        conservation=CHECKS if methods else CHECKS[:1],
     )
 
 
@@ -124,19 +126,23 @@ def give_verdicts(inputs: Inputs, writer: PartWriter, params: VerdictParameters)
 
 
 def _removals(inputs: Inputs, params: VerdictParameters) -> Iterator[pa.Table]:
-    """What each deduplication says of the documents that it compared."""
-    for one in params.deduplications:
-        table = read_table(inputs[one.station], ["doc", "survivor", "cluster", "cluster_size"])
+    """What each method says of the documents that it looked at."""
+    for one in params.methods:
+        table = read_table(inputs[one.station])
         rows = table.num_rows
+        clustered = "cluster" in table.column_names
         yield pa.table(
-            {
-                "doc": table["doc"],
-                "verdict": pa.repeat(one.verdict, rows),
-                "station": pa.repeat(one.station, rows),
-                "position": pa.repeat(pa.scalar(one.position, pa.int32()), rows),
-                "survivor": table["survivor"],
-                "duplicate_of": table["cluster"],
-                "cluster_size": table["cluster_size"],
-            },
+            [
+                table["doc"],
+                pa.repeat(one.verdict, rows),
+                pa.repeat(one.station, rows),
+                pa.repeat(pa.scalar(one.position, pa.int32()), rows),
+                table["survivor"],
+                table["value"],
+                pa.repeat(one.limit, rows),
+                table["cluster"] if clustered else pa.nulls(rows, pa.int64()),
+                table["cluster_size"] if clustered else pa.nulls(rows, pa.int32()),
+                table["cluster_snapshot"] if clustered else pa.nulls(rows, pa.string()),
+            ],
             schema=REMOVALS,
         )

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from curation_assets.recipes.recipe import METHODS, Gate, Recipe, complete
+from curation_assets.recipes.recipe import GATE, METHODS, Gate, Recipe, complete
 
 PUBLISHED = Path(__file__).parent
 SUFFIXES = {".yaml", ".yml"}
@@ -26,10 +26,11 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     """Read a recipe by its published name or from a YAML file, with some values replaced.
 
     A file may say `extends: NAME` (a published name, or a path beside it): it then holds only what differs. Mappings
-    are merged, anything else replaces, and `set:` replaces single values as `overrides` does.
+    are merged, anything else replaces; a bare name in `stations` stands for the station of that name there, and `set:`
+    replaces single values as `overrides` does.
 
     `overrides` maps a dotted path (`extraction.extractor`, `minhash_duplicates.bands`) to a value, or the name of a
-    gate to its limit (`language_score`), or to null to leave the gate out.
+    gate (`language_score`) to its limit, to a rule of its own (`language_score <= 0.7`), or to null to leave it out.
 
     Raises `RecipeError` when there is no such recipe, key or gate.
     """
@@ -79,7 +80,13 @@ def _read(path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:
         if extended in seen:
             raise RecipeError(f"{path} extends itself by way of {', '.join(str(one) for one in seen)}")
         base = _read(extended, extended.read_text(), (*seen, path.resolve()))
-        base.pop("name", None)
+        for own in ("name", "published_yield"):
+            base.pop(own, None)
+        if isinstance(data.get("stations"), list):
+            known = {next(iter(station)): station for station in base.get("stations", ()) if isinstance(station, dict)}
+            data["stations"] = [
+                known.get(station, station) if isinstance(station, str) else station for station in data["stations"]
+            ]
         data = _merged(base, data)
     for place, value in changes.items():
         _override(data, str(place), value)
@@ -117,6 +124,8 @@ def _override(data: dict[str, Any], place: str, value: Any) -> None:
         if name not in METHODS and not parents and leaf in content:
             if value is None:
                 del content[leaf]
+            elif isinstance(value, str) and GATE.match(value):
+                content[leaf] = value
             else:
                 try:
                     gate = Gate.model_validate({"name": leaf, "rule": content[leaf]})
@@ -154,7 +163,7 @@ def _place(loc: list[Any], data: dict[str, Any]) -> list[Any]:
     station = complete(data)["stations"][loc[1]]
     if not (isinstance(station, dict) and "name" in station):
         return ["stations", data["stations"].index(station)]
-    inner = loc[3:]
+    inner = loc[3:] if loc[2:3] == ["gates"] else loc[4:]
     if inner[:1] == ["gates"]:
         inner = [station["gates"][inner[1]]["name"]] if len(inner) > 1 else []
     return ["stations", station["name"], *inner]

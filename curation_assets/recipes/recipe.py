@@ -3,17 +3,24 @@
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from curation_assets.acquisition.documents import Extraction
+from curation_assets.filtering.definitions import Definitions, LineEdits
+from curation_assets.filtering.fineweb2_languages import LANGUAGE_LIMITS
 from curation_assets.filtering.signals import SIGNALS
 from curation_assets.filtering.urls import URL_ANNOTATIONS
+from curation_assets.recipes.methods import METHODS, Method, Parameters
 
 GATE = re.compile(
-    r"^\s*(?P<signal>[a-z][a-z0-9_]*)\s*(?P<operator><=|>=|<|>)\s*(?P<limit>-?\d+(\.\d+)?([eE][-+]?\d+)?)\s*$"
+    r"^\s*(?P<signal>[a-z][a-z0-9_]*)\s*(?P<operator><=|>=|<|>)\s*"
+    r"(?P<limit>-?\d+(\.\d+)?([eE][-+]?\d+)?|language\.[a-z0-9_]+)\s*$"
 )
+BY_LANGUAGE = "language."
+"""How a limit begins that is a column of FineWeb2's table, taken for the document's language."""
 
 CONSENT = ("noai", "noimageai", "tdm-reservation")
 CONSENT_STATION = {"name": "consent", "gates": [{"name": "consent", "rule": "opted_out > 0"}]}
@@ -30,12 +37,6 @@ TEXT_COLUMNS = frozenset({"line_edits", "url_match", "url_domain_category"})
 
 SIGNALS_OF_GATES = frozenset(COSTS) - TEXT_COLUMNS
 KEPT = "kept"
-
-
-class Parameters(BaseModel):
-    """Base of every station's parameters: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class UrlFilter(Parameters):
@@ -57,8 +58,16 @@ class UrlFilter(Parameters):
 class Language(Parameters):
     """Language identification: which languages are kept, and how much of a document is looked at."""
 
-    languages: tuple[str, ...]
+    languages: tuple[str, ...] = ()
+    """Labels of the languages that `language_kept` is 1 for; all when there are none."""
+    excluded: tuple[str, ...] = ()
+    """Labels of languages that it is 0 for."""
     characters: int = Field(default=1000, gt=0)
+    model: Path | None = None
+    """A fastText model to identify languages with, such as GlotLID; the packaged lid.176 when unset."""
+    multilingual: bool = False
+    """Treat each language as what it is: labels name language and script (`deu_Latn`), words of scripts without spaces
+    come from dictionaries, stop words are the language's, and limits may be `language.<column>`."""
 
 
 class Pii(Parameters):
@@ -66,6 +75,27 @@ class Pii(Parameters):
 
     email: bool = True
     public_ip: bool = True
+
+
+class Rehydration(Parameters):
+    """FineWeb2's weights: how often a kept document may be repeated, by the size of its cluster."""
+
+    max_weight: int = Field(default=10, ge=1)
+    window: int = Field(default=5, ge=1)
+    """Cluster sizes that a removal rate is smoothed over."""
+    least: int = Field(default=1000, ge=1)
+    """Documents that a class of cluster sizes has at least; larger sizes are joined until it does."""
+
+
+class SoftWeights(Parameters):
+    """SoftDeDup's weights: lower for documents that are common in the corpus."""
+
+    classes: int = Field(default=20, ge=1)
+    cap: float = Field(default=10.0, ge=1)
+    """Largest ratio of two weights."""
+    cells: int = Field(default=1 << 24, ge=1024)
+    """Of the n-gram table, 16 bytes each."""
+    seed: int = 0
 
 
 class Packing(Parameters):
@@ -93,7 +123,8 @@ class Gate(Parameters):
     name: str
     signal: str
     operator: Literal["<", "<=", ">", ">="]
-    limit: float
+    limit: float | str
+    """A number, or `language.<column>`: the value in FineWeb2's table for the document's language."""
 
     @model_validator(mode="before")
     @classmethod
@@ -106,7 +137,12 @@ class Gate(Parameters):
                 f"gate {data['name']!r}: {data['rule']!r} is not `column operator limit`, "
                 "for example `language_score < 0.65`"
             )
-        return {"name": data["name"], **match.groupdict()}
+        limit = match["limit"]
+        return {
+            "name": data["name"],
+            **match.groupdict(),
+            "limit": limit if limit.startswith(BY_LANGUAGE) else float(limit),
+        }
 
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
@@ -116,7 +152,16 @@ class Gate(Parameters):
             raise ValueError(
                 f"gate {self.name!r} reads {self.signal!r}; the columns are {', '.join(sorted(SIGNALS_OF_GATES))}"
             )
+        if self.limit_of is not None and self.limit_of not in LANGUAGE_LIMITS:
+            raise ValueError(
+                f"gate {self.name!r} is limited by {self.limit!r}; the columns are {', '.join(LANGUAGE_LIMITS)}"
+            )
         return self
+
+    @property
+    def limit_of(self) -> str | None:
+        """The column of the language table that limits, where one does."""
+        return self.limit.removeprefix(BY_LANGUAGE) if isinstance(self.limit, str) else None
 
 
 class Gates(Parameters):
@@ -140,32 +185,12 @@ class Gates(Parameters):
         return max((COSTS[gate.signal] for gate in self.gates), default=0)
 
 
-class MinHash(Parameters):
-    """MinHash LSH: shingle length in words, `bands` of `rows` hashes, seed of the permutations."""
-
-    verdict: ClassVar[str] = "minhash_duplicate"
-    cost: ClassVar[int] = 2
-
-    name: Literal["minhash_duplicates"] = "minhash_duplicates"
-    ngram: int = Field(default=5, gt=0)
-    bands: int = Field(default=14, gt=0)
-    rows: int = Field(default=8, gt=0)
-    seed: int = 1
-
-
-Deduplication = MinHash
-METHODS: dict[str, type[Deduplication]] = {"minhash_duplicates": MinHash}
-"""Stations that compare documents with each other, by the name that a recipe calls them."""
-
-
 def _kind(data: Any) -> str:
     name = data.get("name") if isinstance(data, dict) else getattr(data, "name", None)
-    return name if name in METHODS else "gates"
+    return "method" if name in METHODS else "gates"
 
 
-DecidingStation = Annotated[
-    Annotated[Gates, Tag("gates")] | Annotated[MinHash, Tag("minhash_duplicates")], Discriminator(_kind)
-]
+DecidingStation = Annotated[Annotated[Gates, Tag("gates")] | Annotated[Method, Tag("method")], Discriminator(_kind)]
 
 
 class Recipe(Parameters):
@@ -173,17 +198,26 @@ class Recipe(Parameters):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str
+    published_yield: float | None = Field(default=None, gt=0, le=1)
+    """Share of all documents of the crawl that the recipe's source says it keeps, for comparison; nothing depends on
+    it. A recipe that extends another does not inherit it."""
     extraction: Extraction
     consent: tuple[str, ...] = CONSENT
     """Opt-out signals that are honoured. Unless there are none, a recipe without a consent gate is given one."""
     url_filter: UrlFilter = UrlFilter()
     language: Language
-    line_edits: Literal["none", "c4"] = "none"
+    signals: Definitions = Definitions()
+    """How the statistics that gates read are defined: a preset, or one with changes."""
+    line_edits: LineEdits = LineEdits()
     """Rules by which lines are dropped; what they leave is what is deduplicated and packed."""
     stations: tuple[DecidingStation, ...]
     out_of_order: dict[str, str] = Field(default_factory=dict)
     """Stations that stand after a costlier one on purpose, and why."""
+    repairs: tuple[Literal["encoding", "symbol_lines"], ...] = ()
+    """What is mended in the documents that are kept: mojibake (before masking), lines of table symbols (after it)."""
     pii: Pii = Pii()
+    rehydration: Rehydration | None = None
+    soft_weights: SoftWeights | None = None
     packing: Packing = Packing()
 
     @model_validator(mode="before")
@@ -193,11 +227,16 @@ class Recipe(Parameters):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        limited = [gate.name for _, _, gate in self.gates if gate.limit_of is not None]
+        if limited and not self.language.multilingual:
+            raise ValueError(f"gates limited by language need `language: {{multilingual: true}}`: {', '.join(limited)}")
         names = [station.name for station in self.stations]
         gates = [gate.name for _, _, gate in self.gates]
         for kind, used in (("stations", names), ("gates", gates)):
             if repeated := sorted({name for name in used if used.count(name) > 1}):
                 raise ValueError(f"names of {kind} are used twice: {', '.join(repeated)}")
+        if self.rehydration is not None and "minhash_duplicates" not in names:
+            raise ValueError("rehydration weighs by the clusters of minhash_duplicates, which the recipe has not")
         dearest = self.stations[0] if self.stations else None
         for station in self.stations:
             if dearest is not None and station.cost < dearest.cost and station.name not in self.out_of_order:
@@ -226,8 +265,8 @@ class Recipe(Parameters):
                 yield self.positions[gate.name], station.name, gate
 
     @property
-    def deduplications(self) -> list[Deduplication]:
-        """The stations that compare documents, in order."""
+    def methods(self) -> list[Method]:
+        """The stations that look at what is left, in order."""
         return [station for station in self.stations if not isinstance(station, Gates)]
 
 
@@ -238,7 +277,9 @@ def complete(data: dict[str, Any]) -> dict[str, Any]:
     rules = [str(gate["rule"]) for station in named for gate in station.get("gates", ())]
     if data.get("consent", CONSENT) and not any("opted_out" in rule for rule in rules):
         stations.insert(0, CONSENT_STATION)
-    if data.get("line_edits", "none") != "none" and not any("clean_lines <" in rule for rule in rules):
+    if data.get("line_edits", "none") not in ("none", {}, None, LineEdits()) and not any(
+        "clean_lines <" in rule for rule in rules
+    ):
         # Where edits leave nothing there is nothing to compare or to keep.
         compared = [at for at, one in enumerate(stations) if one in named and one["name"] in METHODS]
         stations.insert(compared[0] if compared else len(stations), CLEANING_STATION)

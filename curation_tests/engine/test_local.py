@@ -93,3 +93,9 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_the_fork_server_starts_without_polars() -> None:
+    """Its threads would be lost in the workers, which then wait for them forever."""
+    code = "import curation_assets.preload, sys; sys.exit('polars' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -71,6 +71,7 @@ def test_all_records_of_a_url_are_found() -> None:
             "url": ["https://a.example/", "https://b.example/", "https://a.example/"],
             "record_id": ["<urn:uuid:1>", "<urn:uuid:2>", "urn:uuid:3"],
             "verdict": ["kept", "kept", "minhash_duplicate"],
+            "detail": pa.nulls(3, pa.string()),
             "duplicate_of": pa.array([None, None, 1], pa.int64()),
         }
     )

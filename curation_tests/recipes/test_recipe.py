@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from curation_assets.recipes.loading import RecipeError, load_recipe
+from curation_assets.filtering.definitions import Definitions, LineEdits
+from curation_assets.filtering.fineweb2_languages import limits_of
+from curation_assets.recipes.loading import RecipeError, load_recipe, published_recipes
+from curation_assets.recipes.methods import BloomDuplicates, MinHash, QualityScores, SubstringDuplicates
 
 
 def test_fineweb_is_as_published() -> None:
@@ -51,8 +54,131 @@ def test_fineweb_is_as_published() -> None:
     }
     assert recipe.extraction.extractor == "trafilatura"
     assert recipe.language.languages == ("en",)
-    (minhash,) = recipe.deduplications
+    (minhash,) = recipe.methods
     assert (minhash.ngram, minhash.bands, minhash.rows, minhash.seed) == (5, 14, 8, 1)
+
+
+GOPHER_NGRAMS = {
+    **{f"top_{n}_gram": (">", limit) for n, limit in ((2, 0.20), (3, 0.18), (4, 0.16))},
+    **{
+        f"dup_{n}_gram": (">", limit)
+        for n, limit in zip(range(5, 11), (0.15, 0.14, 0.13, 0.12, 0.11, 0.10), strict=True)
+    },
+}
+URL_LIMITS = {"url_domain": (">", 0), "url_hard_word": (">", 0), "url_soft_words": (">=", 2), "url_subword": (">", 0)}
+REFINEDWEB = {
+    "consent": (">", 0),
+    **URL_LIMITS,
+    "language": ("<", 1),
+    "language_score": ("<=", 0.65),
+    "too_few_words": ("<", 50),
+    "too_many_words": (">", 100000),
+    "words_too_short": ("<", 3),
+    "words_too_long": (">", 10),
+    "too_many_symbols": (">", 0.1),
+    "too_many_bullets": (">", 0.9),
+    "too_many_ellipses": (">", 0.3),
+    "too_few_alphabetic_words": ("<", 0.8),
+    "too_few_stop_words": ("<", 2),
+    "dup_line_frac": (">", 0.3),
+    "dup_para_frac": (">", 0.3),
+    "dup_line_char_frac": (">", 0.2),
+    "dup_para_char_frac": (">", 0.2),
+    **GOPHER_NGRAMS,
+    "too_many_words_removed": (">", 0.05),
+    "clean_text_empty": ("<", 1),
+}
+
+
+def test_refinedweb_is_as_published() -> None:
+    """Steps of DCLM's reproduction, and what the paper says of deduplication."""
+    recipe = load_recipe("refinedweb")
+    assert {gate.name: (gate.operator, gate.limit) for _, _, gate in recipe.gates} == REFINEDWEB
+    assert list(recipe.positions)[: len(REFINEDWEB)] == list(REFINEDWEB)
+    assert recipe.signals == Definitions.model_validate("dclm")
+    assert recipe.line_edits == LineEdits.model_validate("dclm")
+    minhash, substrings, urls = recipe.methods
+    assert isinstance(minhash, MinHash)
+    assert (minhash.ngram, minhash.bands, minhash.rows, minhash.bands * minhash.rows) == (5, 450, 20, 9000)
+    assert isinstance(substrings, SubstringDuplicates)
+    assert (substrings.length, substrings.name, urls.name) == (50, "substring_duplicates", "url_duplicates")
+    assert (recipe.extraction.extractor, recipe.language.languages) == ("trafilatura", ("en",))
+    assert (recipe.pii.email, recipe.pii.public_ip) == (False, False)
+
+
+def test_dclm_baseline_is_as_published() -> None:
+    recipe = load_recipe("dclm_baseline")
+    assert {gate.name: (gate.operator, gate.limit) for _, _, gate in recipe.gates} == REFINEDWEB
+    assert (recipe.signals, recipe.line_edits) == (
+        load_recipe("refinedweb").signals,
+        load_recipe("refinedweb").line_edits,
+    )
+    bloom, quality = recipe.methods
+    assert isinstance(bloom, BloomDuplicates)
+    assert (bloom.ngram, bloom.threshold, bloom.false_positive_rate, bloom.level) == (13, 0.8, 0.01, "both")
+    assert isinstance(quality, QualityScores)
+    assert (quality.model, quality.negative_label, quality.min_score) == (None, "__label__cc", 0.018112)
+    assert recipe.extraction.extractor == "resiliparse"
+
+
+def test_fineweb2_is_as_published() -> None:
+    recipe = load_recipe("fineweb2")
+    assert {gate.name: (gate.operator, gate.limit) for _, _, gate in recipe.gates} == {
+        "consent": (">", 0),
+        **URL_LIMITS,
+        "language": ("<", 1),
+        "language_score": ("<", "language.language_score"),
+        "dup_line_frac": (">", "language.dup_line_frac"),
+        **{f"top_{n}_gram": (">", f"language.top_{n}_gram") for n in (2, 3, 4)},
+        **{f"duplicated_{n}_n_grams": (">", f"language.dup_{n}_gram") for n in range(5, 11)},
+        "fineweb_empty": ("<", 1),
+        "line_punct_ratio": ("<", "language.line_punct_thr"),
+        "char_dup_ratio": (">", 0.1),
+        "list_ratio": (">", "language.new_line_ratio"),
+        "gopher_short_doc": ("<", 50),
+        "gopher_long_doc": (">", 100000),
+        "gopher_below_avg_threshold": ("<", "language.min_avg_word_length"),
+        "gopher_above_avg_threshold": (">", "language.max_avg_word_length"),
+        "gopher_too_many_hashes": (">", 0.1),
+        "gopher_too_many_ellipsis": (">", 0.1),
+        "gopher_too_many_bullets": (">", 0.9),
+        "gopher_too_many_end_ellipsis": (">", 0.3),
+        "gopher_below_alpha_threshold": ("<", "language.max_non_alpha_words_ratio"),
+        "gopher_enough_stop_words": ("<", 2),
+    }
+    positions = list(recipe.positions)
+    assert positions.index("language_score") < positions.index("minhash_duplicates") < positions.index("dup_line_frac")
+    (minhash,) = recipe.methods
+    assert isinstance(minhash, MinHash)
+    assert (minhash.ngram, minhash.bands, minhash.rows, minhash.hash) == (5, 14, 8, "xxhash")
+    assert (minhash.by_language, minhash.across_snapshots) == (True, True)
+    assert recipe.line_edits == LineEdits()
+    assert recipe.repairs == ("encoding", "symbol_lines")
+    assert (recipe.rehydration.max_weight, recipe.rehydration.window) == (10, 5) if recipe.rehydration else False
+    assert (recipe.language.multilingual, recipe.language.excluded) == (True, ("eng_Latn",))
+    assert (recipe.pii.email, recipe.pii.public_ip) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("language", "limits"),
+    [
+        ("deu_Latn", (0.821, 0, 0.152, 0.263, 0, 15, 0.774)),
+        ("fra_Latn", (0.824, 0.1, 0.185, 0.264, 2, 11, 0.812)),
+        ("arb_Arab", (0.711, 0.143, 0.189, 0.304, 2, 9, 0.787)),
+        ("cmn_Hani", (0.692, 0.106, 0.178, 0.287, 1, 5, 0.735)),
+    ],
+)
+def test_limits_of_fineweb2_for_a_language(language: str, limits: tuple[float, ...]) -> None:
+    columns = (
+        "language_score",
+        "line_punct_thr",
+        "new_line_ratio",
+        "dup_line_frac",
+        "min_avg_word_length",
+        "max_avg_word_length",
+        "max_non_alpha_words_ratio",
+    )
+    assert [limits_of(language)[column] for column in columns] == pytest.approx(limits, abs=5e-4)
 
 
 def test_overrides_reach_parameters_and_limits() -> None:
@@ -120,7 +246,7 @@ def test_a_file_that_holds_no_mapping_is_an_error(tmp_path: Path, content: str) 
 
 
 def test_an_unknown_recipe_names_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="published ones are fineweb"):
+    with pytest.raises(RecipeError, match="published ones are c4, dclm_baseline, fineweb, fineweb2"):
         load_recipe("coarseweb")
 
 
@@ -159,10 +285,10 @@ def written(folder: Path, text: str) -> str:
         (
             "bands: 20",
             "bandz: 20",
-            "line 9, .*minhash_duplicates.bandz: .* the keys are bands, ngram, rows, seed",
+            "line 9, .*minhash_duplicates.bandz: .* the keys are across_snapshots, audited_documents, bands,",
         ),
         ("bands: 20", "bands: 0", "line 9, stations.minhash_duplicates.bands: .* greater than 0"),
-        ("[de]", "[de], sure: 1", "line 4, language.sure: .* the keys are characters, languages"),
+        ("[de]", "[de], sure: 1", "line 4, language.sure: .* the keys are characters, excluded, languages"),
         ("description: d", "descripton: d", "line 2, descripton: .* the keys are consent, description"),
         ("- size:\n    too_short: words < 10", "- size", "line 6, stations.0: a station is"),
     ],
@@ -205,9 +331,63 @@ def test_a_recipe_extends_another_and_says_only_what_differs(tmp_path: Path) -> 
     assert mine.extraction.favour_precision
     assert gates["language_score"] == 0.7
     assert "c4_curly_bracket" not in gates
-    assert mine.deduplications[0].bands == 20
+    assert mine.methods[0].bands == 20
     fineweb = {gate.name for _, _, gate in load_recipe("fineweb").gates}
     assert fineweb - set(gates) == {"c4_curly_bracket"}
+
+
+def test_a_limit_may_be_replaced_by_a_whole_rule(tmp_path: Path) -> None:
+    extending = (
+        "extends: fineweb\nname: mine\nset:\n  list_ratio: list_ratio >= 0.4\n  char_dup_ratio: clean_lines < 3\n"
+    )
+    gates = {gate.name: gate for _, _, gate in load_recipe(written(tmp_path, extending)).gates}
+    assert (gates["list_ratio"].operator, gates["list_ratio"].limit) == (">=", 0.4)
+    assert (gates["char_dup_ratio"].signal, gates["char_dup_ratio"].operator) == ("clean_lines", "<")
+    with pytest.raises(RecipeError, match="no_such"):
+        load_recipe("fineweb", {"list_ratio": "no_such > 1"})
+
+
+def test_a_bare_station_is_that_of_the_recipe_extended(tmp_path: Path) -> None:
+    mine = load_recipe(
+        written(
+            tmp_path,
+            "extends: fineweb\nname: mine\nstations:\n- url_filter\n- gopher_quality\n"
+            "- size: {tiny: words < 10}\n- minhash_duplicates\n",
+        )
+    )
+    names = ["consent", "url_filter", "gopher_quality", "size", "cleaning", "minhash_duplicates"]
+    assert [station.name for station in mine.stations] == names
+    published = {station.name: station for station in load_recipe("fineweb").stations}
+    assert all(mine.stations[at] == published[names[at]] for at in (1, 2, 5))
+    with pytest.raises(RecipeError, match="a station is"):
+        load_recipe(written(tmp_path, "extends: fineweb\nname: mine\nstations: [url_filter, no_such_station]\n"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"language.multilingual": False}, "limited by language need .*: language_score, dup_line_frac"),
+        ({"language_score": "language_score < language.no_such"}, "limited by 'language.no_such'; the columns are"),
+        ({"language_score": "language_score < language.stop_words"}, "the columns are"),
+    ],
+)
+def test_limits_by_language_need_its_table(overrides: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("fineweb2", overrides)
+
+
+def test_rehydration_needs_clusters(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, OWN + "rehydration: {}\n")).rehydration is not None
+    without = OWN.replace("- minhash_duplicates:\n    bands: 20\n", "")
+    with pytest.raises(RecipeError, match="clusters of minhash_duplicates"):
+        load_recipe(written(tmp_path, without + "rehydration: {}\n"))
+
+
+def test_every_published_recipe_is_whole() -> None:
+    for name in published_recipes():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert recipe.stations[0].name == "consent"
 
 
 def test_a_recipe_that_extends_itself_is_an_error(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ SELECT
     count(*) FILTER (
         WHERE expected.doc IS NULL OR this.doc IS NULL
             OR this.record_id IS DISTINCT FROM expected.record_id
-            -- A document is kept only when no gate dropped it; which gate, or which earlier deduplication, is told.
+            -- Only what no gate dropped is kept.
             OR (expected.gate IS NOT NULL AND this.verdict = 'kept')
-            OR (expected.gate IS NULL AND this.verdict <> 'kept' AND this.duplicate_of IS NULL)
     ) = 0
         AND count(DISTINCT this.doc) = count(this.doc)
         AND count(*) FILTER (WHERE this.verdict IS NULL) = 0

@@ -1,12 +1,17 @@
 -- One row per document: the first gate, in recipe order, that it fails, and every gate that it fails.
 -- Views: documents, url_matches, languages, signals (one part each, row-aligned by doc);
---        gates (position, station, name, signal, operator, limit): the recipe.
--- Parameters: $honoured (opt-out signals), $languages (kept languages), $signals (columns that gates read).
+--        gates (position, station, name, signal, operator, limit, limit_of): the recipe;
+--        limits (language, name, limit): the limits that depend on the language.
+-- Parameters: $honoured (opt-out signals), $languages (kept; all if empty), $excluded (not kept), $signals (columns that gates read).
 WITH annotations AS (
     SELECT
         documents.doc,
         len(list_intersect(coalesce(documents.consent, []), $honoured)) AS opted_out,
-        (languages.language IS NOT NULL AND list_contains($languages, languages.language))::TINYINT AS language_kept,
+        (
+            languages.language IS NOT NULL
+            AND (len($languages) = 0 OR list_contains($languages, languages.language))
+            AND NOT list_contains($excluded, languages.language)
+        )::TINYINT AS language_kept,
         -- A text with no recognisable language has the lowest score there is.
         coalesce(languages.language_score, 0) AS language_score,
         url_matches.* EXCLUDE (doc),
@@ -23,10 +28,25 @@ measured AS (
 values_by_signal AS (
     UNPIVOT measured ON COLUMNS(* EXCLUDE doc) INTO NAME signal VALUE value
 ),
-failures AS (
-    SELECT doc, position, station, gates.name AS gate, value, "limit"
+limited AS (
+    -- A limit that depends on the language is that of the document's, or the usual one.
+    SELECT
+        doc,
+        position,
+        station,
+        gates.name AS gate,
+        value,
+        operator,
+        coalesce(gates."limit", own."limit", usual."limit") AS "limit"
     FROM values_by_signal
     JOIN gates USING (signal)
+    LEFT JOIN languages USING (doc)
+    LEFT JOIN limits AS own ON own.name = gates.limit_of AND own.language = languages.language
+    LEFT JOIN limits AS usual ON usual.name = gates.limit_of AND usual.language = ''
+),
+failures AS (
+    SELECT doc, position, station, gate, value, "limit"
+    FROM limited
     WHERE CASE operator
         WHEN '<' THEN value < "limit"
         WHEN '<=' THEN value <= "limit"

@@ -1,4 +1,5 @@
 -- The verdicts of the documents with one URL or record id, with where they lie in their WARC files.
+-- A duplicate's detail is the snapshot of its survivor where that is another one: its number means nothing here.
 -- Views: verdicts, documents. Parameters: $name; $record, the same as a record id in lower case without brackets.
 SELECT
     verdicts.*,
@@ -10,7 +11,7 @@ SELECT
     documents.html_bytes,
     documents.title,
     documents.consent,
-    (SELECT any_value(survivor.url) FROM verdicts AS survivor WHERE survivor.doc = verdicts.duplicate_of)
+    (SELECT any_value(survivor.url) FROM verdicts AS survivor WHERE survivor.doc = verdicts.duplicate_of AND verdicts.detail IS NULL)
         AS duplicate_of_url
 FROM verdicts
 JOIN documents USING (doc)

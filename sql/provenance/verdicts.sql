@@ -1,13 +1,13 @@
 -- One row per response record of a part, whatever became of it: of the gate that a document fails first and the
 -- deduplications that dropped it, the earliest in recipe order decides.
 -- Views: documents, filter_verdicts (one part each);
---        removals (doc, verdict, station, position, survivor, duplicate_of, cluster_size): what the deduplications say.
+--        removals: what the other methods say of the documents that they looked at.
 WITH decisions AS (
     SELECT doc, verdict, station, position, value, "limit", detail, NULL::BIGINT AS duplicate_of
     FROM filter_verdicts
     WHERE verdict IS NOT NULL
     UNION ALL
-    SELECT doc, verdict, station, position, cluster_size::DOUBLE, 1, NULL, duplicate_of
+    SELECT doc, verdict, station, position, value, "limit", cluster_snapshot, duplicate_of
     FROM removals
     WHERE NOT survivor
 ),
@@ -17,9 +17,10 @@ decided AS (
     GROUP BY doc
 ),
 clusters AS (
-    -- The latest deduplication that a document took part in.
+    -- Of the latest comparison that a document took part in.
     SELECT doc, arg_max(cluster_size, position) AS cluster_size
     FROM removals
+    WHERE cluster_size IS NOT NULL
     GROUP BY doc
 )
 SELECT

@@ -1,0 +1,129 @@
+"""Stations that edit the text of the documents that are kept: mending, and masking of personal data.
+
+Each records what it changes as byte spans of the text before it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from curation_assets.filtering.edits import EDITS
+from curation_assets.filtering.finishing import encoding_edits, symbol_line_edits
+from curation_assets.filtering.pii import PII_SPANS, find_pii
+from curation_assets.filtering.survivors import Edits, read_texts
+from curation_assets.lake.lake import Key
+from curation_assets.lake.parts import PartWriter, read_table
+from curation_assets.lake.station import Check, Inputs, PartStation
+from curation_assets.recipes.recipe import KEPT, Pii, Recipe
+
+DOC = pa.field("doc", pa.int64())
+CHECKS = (Check("kept_documents_have_one_row", "The table has exactly one row for each kept document."),)
+
+Repair = Literal["encoding", "symbol_lines"]
+REPAIRS: dict[Repair, tuple[Callable[[pa.LargeStringArray], pa.ListArray], str]] = {
+    "encoding": (encoding_edits, "Mojibake and control characters mended by ftfy, as FineWeb2 sets it."),
+    "symbol_lines": (symbol_line_edits, "Lines of nothing but table symbols, removed as FineWeb2 does."),
+}
+
+
+class PiiParameters(BaseModel):
+    """What is masked, and the edits before it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pii: Pii
+    edits: Edits
+
+
+class RepairParameters(BaseModel):
+    """What is mended, and the edits before it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repair: Repair
+    edits: Edits
+
+
+def edit_stations(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> tuple[list[PartStation], dict[Key, str]]:
+    """All of a recipe, in order (encoding, masks, symbol lines), and the edits with theirs."""
+    edits = dict(edits)
+    made: list[PartStation] = []
+    for name in ("encoding", "masks", "symbol_lines"):
+        if name != "masks" and name not in recipe.repairs:
+            continue
+        station = pii_spans(recipe, documents, edits) if name == "masks" else repairs(recipe, documents, edits, name)
+        made.append(station)
+        edits[station.key] = station.schema.names[1]
+    return made, edits
+
+
+def _inputs(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> dict[str, Key]:
+    return {
+        "documents": documents,
+        **{key[-1]: key for key in edits},
+        "verdicts": (recipe.name, "verdicts"),
+    }
+
+
+def repairs(recipe: Recipe, documents: Key, edits: Mapping[Key, str], repair: Repair) -> PartStation:
+    """What is mended in the text of the documents that are kept."""
+    return PartStation(
+        key=(recipe.name, f"{repair}_edits"),
+        group="filtering",
+        description=f"{REPAIRS[repair][1]} As byte spans of the text so far, with what replaces them.",
+        version="1",
+        libraries=("ftfy",) if repair == "encoding" else (),
+        params=RepairParameters(repair=repair, edits=tuple((key[-1], column) for key, column in edits.items())),
+        inputs=_inputs(recipe, documents, edits),
+        schema=pa.schema([DOC, ("edits", EDITS)]),
+        step=find_repairs,
+        columns={"edits": "start, end (bytes of the text before) and replacement of each span"},
+        origins={"edits": (("documents", "text"), *((key[-1], column) for key, column in edits.items()))},
+        conservation=CHECKS,
+    )
+
+
+def find_repairs(inputs: Inputs, writer: PartWriter, params: RepairParameters) -> None:
+    """Find what is to be mended in one part."""
+    find = REPAIRS[params.repair][0]
+    verdicts = read_table(inputs["verdicts"], ["doc", "verdict"])
+    kept = verdicts.filter(pc.field("verdict") == KEPT)["doc"].to_numpy()
+    for batch in read_texts(inputs, params.edits, kept):
+        edits = find(batch["text"])
+        writer.write(pa.table({"doc": batch["doc"], "edits": edits}))
+        writer.count("rows_in", batch.num_rows)
+        writer.count("rows_out", batch.num_rows)
+        writer.count("spans", len(edits.flatten()))
+
+
+def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartStation:
+    """Where personal data stands in the text of the documents that are kept."""
+    return PartStation(
+        key=(recipe.name, "pii_spans"),
+        group="filtering",
+        description="E-mail addresses and public IP addresses in the text of the documents that are kept, as byte "
+        "spans with their replacements (FineWeb's PII formatter, restarted in each document).",
+        version="2",
+        params=PiiParameters(pii=recipe.pii, edits=tuple((key[-1], column) for key, column in edits.items())),
+        inputs=_inputs(recipe, documents, edits),
+        schema=pa.schema([DOC, ("masks", PII_SPANS)]),
+        step=find_spans,
+        columns={"masks": "start, end (bytes of the text before masking), kind and replacement of each span"},
+        origins={"masks": (("documents", "text"), *((key[-1], column) for key, column in edits.items()))},
+        conservation=CHECKS,
+    )
+
+
+def find_spans(inputs: Inputs, writer: PartWriter, params: PiiParameters) -> None:
+    """Find the personal data of one part."""
+    verdicts = read_table(inputs["verdicts"], ["doc", "verdict"])
+    kept = verdicts.filter(pc.field("verdict") == KEPT)["doc"].to_numpy()
+    for batch in read_texts(inputs, params.edits, kept):
+        masks = find_pii(batch["text"], params.pii.email, params.pii.public_ip)
+        writer.write(pa.table({"doc": batch["doc"], "masks": masks}))
+        writer.count("rows_in", batch.num_rows)
+        writer.count("rows_out", batch.num_rows)
+        writer.count("spans", len(masks.flatten()))
