@@ -144,9 +144,6 @@ def _alike(one: str, other: str) -> int:
     return int(np.argmax(codes[0] != codes[1]))
 
 
-_BARS = re.compile(rb"^ *+\|[ |]*+(?:\n *+\|[ |]*+$)*+$", re.MULTILINE)
-
-
 def symbol_line_edits(texts: pa.LargeStringArray) -> pa.ListArray:
     """Debris of tables that extraction leaves, as row-aligned ``EDITS``; none (an empty list) for a null text.
 
@@ -156,11 +153,20 @@ def symbol_line_edits(texts: pa.LargeStringArray) -> pa.ListArray:
     it is.
     """
     suspects = pl.Series(texts).str.contains(r"(?m)^ *\|[ |]*$").fill_null(False).arg_true().to_list()
-    found = {}
-    for row in suspects:
-        runs = _BARS.finditer(texts[row].as_py().encode())
-        found[row] = [(run.start(), run.end(), "\n") for run in runs]
-    return _edits(len(texts), found)
+    return _edits(len(texts), {row: _runs_of_bars(texts[row].as_py().encode()) for row in suspects})
+
+
+def _runs_of_bars(text: bytes) -> list[_Edit]:
+    runs: list[_Edit] = []
+    start = 0
+    for line in text.split(b"\n"):
+        end = start + len(line)
+        if b"|" in line and not line.strip(b" |"):
+            # A line that follows another of them belongs to its run.
+            first = runs.pop()[0] if runs and runs[-1][1] == start - 1 else start
+            runs.append((first, end, "\n"))
+        start = end + 1
+    return runs
 
 
 def _edits(rows: int, edits: dict[int, list[_Edit]]) -> pa.ListArray:
