@@ -399,8 +399,10 @@ def test_a_signal_while_parts_are_made_leaves_the_finished_ones(lake: Lake, numb
     """The lock is let go, the finished part is kept, and the next run makes the other one."""
     run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
     program = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from pathlib import Path\n"
+        # Whoever starts the tests in the background may have it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from curation_tests.lake.test_station import *\n"
         "class Slow(Inline):\n"
         "    def map(self, function, items):\n"
