@@ -1,6 +1,7 @@
 """Deduplication across snapshots: what came before is told, and the order of arrival does not matter."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -131,3 +132,31 @@ def test_a_first_that_is_replaced_changes_the_second(
     shutil.rmtree(partition(line, "minhash_signatures", FIRST).folder)
     assert curate(line, SECOND, engine)["minhash_duplicates"].fresh
     assert table(line, "verdicts", SECOND)["detail"].drop_nulls().is_in([FIRST]).sum() == 0
+
+
+LINES = """\
+name: lines
+description: Each line once, in whatever snapshot.
+extraction: {extractor: resiliparse}
+consent: []
+language: {}
+stations:
+- size: {too_short: words_nonsymbol < 50}
+- segment_duplicates: {scope: global, min_left: 1}
+"""
+
+
+def test_a_line_of_an_earlier_snapshot_is_cut(mirror: Path, engine: LocalEngine, tmp_path: Path) -> None:
+    (tmp_path / "lines.yaml").write_text(LINES)
+    settings = Settings(source=str(mirror), lake=tmp_path / "lake", recipe=str(tmp_path / "lines.yaml"), workers=2)
+    line = Line(settings)
+    alone = curate(line, SECOND, engine)["segment_duplicates"].manifest.stats
+    curate(line, FIRST, engine)
+    again = curate(line, SECOND, engine)["segment_duplicates"]
+    assert again.fresh
+    assert again.manifest.stats["bytes_cut"] > alone["bytes_cut"]
+    lines = [set(text.split("\n")) - {""} for name in (FIRST, SECOND) for text in table(line, "corpus", name)["text"]]
+    counts = Counter(line for text in lines for line in text)
+    # Masks make lines equal that were not.
+    assert [text for text, count in counts.items() if count > 1 and "@example." not in text] == []
+    assert not curate(line, SECOND, engine)["segment_duplicates"].fresh

@@ -68,12 +68,14 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
     duplicates = SnapshotStation(
         key=(name, method.name),
         group="deduplication",
-        description=f"{method.unit.capitalize()}s that occurred before in the {method.scope} are cut, where the first "
+        description=f"{method.unit.capitalize()}s that occurred before in the "
+        f"{'snapshot or in one before it' if method.scope == 'global' else method.scope} are cut, where the first "
         "is that of the earliest document, then of the smallest `doc` and position. A document with fewer than "
         f"{method.min_left} bytes left is dropped.",
         version="1",
         params=method,
         inputs={"keys": keys.key},
+        preceding={"keys": keys.key} if method.scope == "global" else {},
         schema=CUTS,
         step=cut_segments,
         columns=_columns("bytes of text that are left"),
@@ -97,7 +99,8 @@ def cut_segments(job: SnapshotJob) -> Stats:
     """Cut what occurred before; a table beside each part's others."""
     method: SegmentDuplicates = job.params
     paths = job.inputs["keys"].paths(".parquet")
-    found = repeated_segments(paths, method.scope, job.folder)
+    preceding = [path for one in job.preceding.get("keys", {}).values() for path in one.paths(".parquet")]
+    found = repeated_segments(paths, "page" if method.scope == "page" else "snapshot", job.folder, preceding)
     return _write_cuts(job.folder, paths, ((table["doc"].to_numpy(), table["removed"]) for table in found), method)
 
 

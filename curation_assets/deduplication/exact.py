@@ -62,8 +62,12 @@ def url_keys(urls: pa.Array, form: UrlForm | None = None) -> pa.FixedSizeBinaryA
 
 
 @contextlib.contextmanager
-def key_files(parts: Sequence[Part], scratch: Part | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def key_files(
+    parts: Sequence[Part], scratch: Part | None = None, preceding: Sequence[Part] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database whose view `keys` is all the parts, and which spills to a temporary folder under `scratch`.
+
+    Its view `preceding` is the parts of other snapshots, whose docs mean nothing here.
 
     Raises:
         ValueError: a part is given twice.
@@ -71,7 +75,10 @@ def key_files(parts: Sequence[Part], scratch: Part | None = None) -> Iterator[du
     paths = [os.fspath(part) for part in parts]
     if len(set(paths)) < len(paths):
         raise ValueError("a part is given twice: all of it would be its own duplicate")
-    with tempfile.TemporaryDirectory(dir=scratch) as folder, connection({"keys": paths}) as con:
+    views = {"keys": paths, "preceding": [os.fspath(part) for part in preceding]}
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, connection(views) as con:
+        if not preceding:
+            con.execute("CREATE VIEW preceding AS FROM keys WHERE false")
         con.execute("SET temp_directory = '{}'".format(str(Path(folder)).replace("'", "''")))
         # Both statements sort their rows by a unique key.
         con.execute("SET preserve_insertion_order = false")

@@ -140,15 +140,16 @@ def segments(texts: pa.LargeStringArray, unit: Unit, *, fold_case: bool = True, 
 
 
 def repeated_segments(
-    parts: Sequence[Part], scope: Scope = "snapshot", scratch: Part | None = None
+    parts: Sequence[Part], scope: Scope = "snapshot", scratch: Part | None = None, preceding: Sequence[Part] = ()
 ) -> Iterator[pa.Table]:
     """What to remove so that every segment is kept once.
 
     Args:
         parts: Parquet files with the columns doc (int64, unique over all parts), date (timestamp, nullable) and
-            segments (of type SEGMENTS). Give those of several snapshots, under docs of their own, to compare them.
+            segments (of type SEGMENTS).
         scope: in what a segment is kept once: its own document or all of the parts.
         scratch: an existing folder for temporary files; the system's by default. It is left as it was found.
+        preceding: such files of the snapshots before this one: a segment that they have is not the first here.
 
     Yields:
         For each part of documents (`doc >> ROW_BITS`) of which something goes, in ascending order, a table of
@@ -160,7 +161,7 @@ def repeated_segments(
     """
     if not parts:
         return
-    with key_files(parts, scratch) as con:
+    with key_files(parts, scratch, preceding) as con:
         found = con.sql(statement("deduplication/repeated_segments"), params={"scope": scope})
         pending: list[pa.RecordBatch] = []
         part = -1

@@ -49,7 +49,8 @@ class TextDuplicates(Deciding):
 
 
 class SegmentDuplicates(Deciding):
-    """Lines or paragraphs that occurred before, in the page or in the snapshot; what is left of a document stays."""
+    """Lines or paragraphs that occurred before, in the page, in the snapshot, or in it and the snapshots of the lake that
+    precede it; what is left of a document stays."""
 
     verdict: ClassVar[str] = "segment_duplicate"
     cost: ClassVar[int] = 2
@@ -57,7 +58,7 @@ class SegmentDuplicates(Deciding):
 
     name: Literal["segment_duplicates"] = "segment_duplicates"
     unit: Literal["line", "paragraph"] = "line"
-    scope: Literal["page", "snapshot"] = "snapshot"
+    scope: Literal["page", "snapshot", "global"] = "snapshot"
     fold_case: bool = True
     min_length: int = Field(default=1, gt=0)
     """Characters below which a line or paragraph may be repeated."""
