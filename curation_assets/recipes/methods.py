@@ -49,8 +49,8 @@ class TextDuplicates(Deciding):
 
 
 class SegmentDuplicates(Deciding):
-    """Lines or paragraphs that occurred before, in the page, in the snapshot, or in it and the snapshots of the lake that
-    precede it; what is left of a document stays."""
+    """Lines or paragraphs that occurred before, in the page, in the snapshot, or in it and those that precede it in the
+    lake; what is left of a document stays."""
 
     verdict: ClassVar[str] = "segment_duplicate"
     cost: ClassVar[int] = 2
