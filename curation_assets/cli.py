@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 import typer
 import yaml
 from rich.console import Console
@@ -23,8 +24,10 @@ from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.provenance.explain import Explanation
 from curation_assets.provenance.trace import Passage
+from curation_assets.provenance.whatif import WhatIf
 from curation_assets.recipes.loading import RecipeError
 from curation_assets.settings import Settings
+from curation_assets.terminal import answer_table, change, funnels_table, printable, samples_table, view_tables
 
 DEMO_SETTINGS = "# Written by `curation demo`. `make clean` deletes this file as long as this line is in it."
 
@@ -58,7 +61,7 @@ def _plain_errors() -> Iterator[None]:
         yield
     except (ArchiveError, LakeError, RecipeError, TraceError, ValueError, OSError) as error:
         message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-        errors.print(f"[red]error:[/red] {escape(str(message))}")
+        errors.print(f"[red]error:[/red] {escape(printable(str(message)))}")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         errors.print("interrupted; run again to go on")
@@ -206,6 +209,85 @@ def explain(
 
 
 @app.command()
+def whatif(
+    recipe: RecipeName = None,
+    set: Overrides = None,
+    snapshot: Snapshot = None,
+    samples: Annotated[int, typer.Option(min=0, help="Documents shown of those gained and of those lost.")] = 5,
+    lake: LakeFolder = None,
+    workers: Annotated[int | None, typer.Option(help="Parts decided at a time; all cores by default.")] = None,
+) -> None:
+    """Show what other limits would do: --set language_score=0.7. Nothing is run and no text is read.
+
+    What gates would drop is exact. Documents that pass newly were never compared with others: they are counted as
+    such, and known duplicates stay as they are.
+    """
+    from curation_assets.provenance.whatif import what_if
+
+    with _plain_errors():
+        line = Line(_settings(lake=lake, recipe=recipe, set=set, workers=workers))
+        known = line.lake.snapshots((line.recipe.name, "verdicts"))
+        if not (snapshot or known):
+            raise LakeError(f"the lake {line.lake.root} holds no verdicts of recipe {line.recipe.name} yet")
+        with errors.status("deciding the gates again") as status:
+            found = what_if(
+                line,
+                snapshot or known[-1],
+                samples,
+                lambda done, parts: status.update(f"deciding the gates again: part {done:,} of {parts:,}"),
+            )
+        show_what_if(found)
+
+
+@app.command()
+def sql(
+    statement: Annotated[str | None, typer.Argument(help="A SELECT; without one, the views are listed.")] = None,
+    snapshot: Annotated[str | None, typer.Option(help="The only one to look at; all of the lake by default.")] = None,
+    recipe: RecipeName = None,
+    lake: LakeFolder = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows at most; 0 for all.")] = 1000,
+    format: Annotated[
+        str | None, typer.Option(help="csv, json or parquet, where the file's name does not say.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="A file to write instead of the terminal.")] = None,
+    set: Overrides = None,
+) -> None:
+    """Ask the lake in SQL (DuckDB): "SELECT verdict, count(*) FROM verdicts GROUP BY ALL". At most 1,000 rows.
+
+    Every table is a view over all snapshots with a column `snapshot`; those of other recipes are called
+    `refinedweb.verdicts`. Statements only read, and only the lake.
+    """
+    from curation_assets.provenance.catalog import catalog, columns, save, select, unqualified, views
+
+    with _plain_errors():
+        line = Line(_settings(lake=lake, recipe=recipe, set=set))
+        if format and not output:
+            raise ValueError("--format is of a file: say which with --output")
+        with catalog(line, snapshot) as con:
+            if statement is None:
+                found = views(line, snapshot)
+                for table in view_tables(unqualified(line, found), columns(line, con)):
+                    console.print(table)
+                others = dict.fromkeys(view.recipe for view in found if view.recipe not in (None, line.recipe.name))
+                if others:
+                    console.print(f"The same of {', '.join(map(str, others))}: {next(iter(others))}.verdicts, ...")
+                return
+            try:
+                relation = select(con, statement, limit or None)
+                if output:
+                    rows = save(line, relation, output, format)
+                    console.print(f"{rows:,} rows in {escape(str(output))}", soft_wrap=True)
+                else:
+                    table = answer_table(relation)
+                    rows = table.row_count
+                    console.print(table)
+            except duckdb.Error as error:
+                raise ValueError(str(error)) from error
+        if limit and rows == limit:
+            errors.print(f"{limit:,} rows, the limit: there may be more (--limit 0 for all)")
+
+
+@app.command()
 def snapshots(source: Source = None) -> None:
     """List the snapshots that the source offers, newest first."""
     with _plain_errors():
@@ -323,6 +405,38 @@ def show_overlaps(rows: list[dict[str, Any]], snapshot: str) -> None:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.2%}"
+
+
+def show_what_if(found: WhatIf) -> None:
+    """Print what changed, both funnels, and documents that are gained and lost."""
+    if not found.changed:
+        console.print(f"No gate differs from those that decided {found.snapshot}; --set language_score=0.7 tries one.")
+        return
+    for step in found.changed:
+        console.print(escape(change(step)), highlight=False)
+    console.print(funnels_table(found))
+    compared = f", and up to {found.unknown:,} more that would be compared first" if found.unknown else ""
+    console.print(
+        f"Kept: {found.kept_was:,} documents were, {found.kept:,} would be{compared}. "
+        f"Gained {found.gained:,}, lost {found.lost:,}, dropped elsewhere {found.moved:,}.",
+        soft_wrap=True,
+    )
+    if found.unknown:
+        console.print(
+            "What gates drop is exact. Documents that pass newly were never compared with others, so how many of them "
+            "are duplicates is not known; `curation run` with the same --set tells.",
+            soft_wrap=True,
+        )
+    if found.duplicates:
+        console.print(
+            f"{found.clusters:,} of the lost documents stood for {found.duplicates:,} duplicates, which are counted as "
+            "dropped here; a run would keep some of these instead.",
+            soft_wrap=True,
+        )
+    for name, samples in (("Gained", found.gained_samples), ("Lost", found.lost_samples)):
+        if samples:
+            console.print(f"\n{name}, for example:")
+            console.print(samples_table(samples))
 
 
 def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
@@ -447,11 +561,6 @@ def marked(passage: Passage) -> Text:
     token = printable(passage.token)
     shown = (token, "reverse") if console.is_terminal and console.color_system else f"⟦{token}⟧"
     return Text.assemble(printable(passage.before), shown, printable(passage.after))
-
-
-def printable(text: str) -> str:
-    """Text from the web without control characters: a terminal must not obey a page."""
-    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 if __name__ == "__main__":

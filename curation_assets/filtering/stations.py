@@ -291,7 +291,17 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
 
 
 def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
-    """Evaluate the gates over one part; filter_verdicts.sql."""
+    """Evaluate the gates over one part."""
+    decided = decisions(inputs, params)
+    writer.write(decided)
+    writer.count("rows_in", decided.num_rows)
+    writer.count("rows_out", decided["verdict"].null_count)
+    for count in decided["verdict"].drop_null().value_counts().to_pylist():
+        writer.count(f"dropped.{count['values']}", count["counts"])
+
+
+def decisions(inputs: Inputs, params: GateParameters) -> pa.Table:
+    """What the gates say of one part's documents, as `FILTER_VERDICTS`; filter_verdicts.sql."""
     gates = pa.Table.from_pylist(
         [
             {**gate.model_dump(), "limit": gate.limit if gate.limit_of is None else None, "limit_of": gate.limit_of}
@@ -300,7 +310,7 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
         schema=GATES,
     )
     names = {gate.limit_of for gate in params.gates if gate.limit_of is not None}
-    decided = query(
+    return query(
         "filtering/filter_verdicts",
         {name: [str(path)] for name, path in inputs.items()} | {"gates": gates, "limits": language_limits(names)},
         {
@@ -312,11 +322,6 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
         },
         threads=1,
     )
-    writer.write(decided)
-    writer.count("rows_in", decided.num_rows)
-    writer.count("rows_out", decided["verdict"].null_count)
-    for count in decided["verdict"].drop_null().value_counts().to_pylist():
-        writer.count(f"dropped.{count['values']}", count["counts"])
 
 
 def language_limits(names: set[str]) -> pa.Table:
