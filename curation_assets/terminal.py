@@ -70,23 +70,18 @@ def funnels_table(found: WhatIf) -> Table:
     """The new funnel beside the old, from the first gate that dropped something; a change is marked."""
     title = f"{found.recipe} on {found.snapshot}: {found.records:,} response records"
     table = Table(title=title, box=None, padding=PADDING)
-    for heading in ("station", "gate"):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("gate", no_wrap=True)
     for heading in ("was dropped", "left", "now dropped", "left", "to be compared"):
-        table.add_column(heading, justify="right")
-    station = ""
+        table.add_column(heading, justify="right", min_width=7)
     for step in found.steps:
         if not (step.dropped_was or step.dropped or step.unknown or step in found.changed):
             continue
-        style = "bold" if step in found.changed else ""
         table.add_row(
-            step.station if step.station != station else "",
             step.name,
             *(_count(number) for number in (step.dropped_was, step.left_was, step.dropped, step.left)),
             _count(step.unknown or None),
-            style=style,
+            style="bold" if step in found.changed else "",
         )
-        station = step.station
     return table
 
 
