@@ -25,7 +25,8 @@ from curation_assets.line import Line
 from curation_assets.provenance.explain import Explanation
 from curation_assets.provenance.trace import Passage
 from curation_assets.provenance.whatif import WhatIf
-from curation_assets.recipes.loading import RecipeError
+from curation_assets.recipes.loading import RecipeError, load_recipe
+from curation_assets.recipes.methods import QualityScores
 from curation_assets.settings import Settings
 from curation_assets.terminal import answer_table, change, funnels_table, printable, samples_table, view_tables
 
@@ -61,7 +62,7 @@ def _plain_errors() -> Iterator[None]:
         yield
     except (ArchiveError, LakeError, RecipeError, TraceError, ValueError, OSError) as error:
         message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-        errors.print(f"[red]error:[/red] {escape(printable(str(message)))}")
+        errors.print(f"[red]error:[/red] {escape(printable(str(message)))}", soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         errors.print("interrupted; run again to go on")
@@ -328,6 +329,8 @@ def prepare() -> None:
         from curation_assets.runs import open_instance
 
         settings = Settings()
+        for recipe in (settings.recipe, *settings.recipes):
+            load_recipe(recipe, settings.recipe_set if recipe == settings.recipe else None)
         Line(settings)
         with open_instance(settings, console):
             pass
@@ -451,6 +454,12 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
         f"fill {stats['fill_ppm'] / 1e6:.4f}, {stats['documents_cut']:,} documents cut.",
         soft_wrap=True,
     )
+    if not kept.rows:
+        console.print(
+            "[bold]Nothing was kept: the shards are empty. The funnel above says what dropped everything.[/bold]"
+        )
+    if any(isinstance(method, QualityScores) and method.model is None for method in line.recipe.methods):
+        console.print("quality_scores: no classifier given (quality_scores.model): nothing was scored or dropped.")
     if not any(one.fresh for one in staged):
         console.print("[bold]Everything was up to date: nothing was redone.[/bold]")
     console.print(f"Shards: {escape(str(shards.folder))}", soft_wrap=True)
@@ -546,9 +555,9 @@ def show_explanation(found: Explanation) -> None:
     if found.without_text:
         console.print("  no annotations: acquisition got no text from this record, so nothing was measured or compared")
     if found.gates:
-        table = Table(box=None)
+        table = Table(box=None, padding=(0, 1, 0, 0))
         for heading in ("station", "gate", "value", "dropped when", ""):
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, no_wrap=heading == "gate", overflow="fold")
         for gate in found.gates:
             mark = "[red]fails[/red]" if gate.failed else "passes"
             value = "not measured" if gate.value is None else f"{gate.value:.4g}"

@@ -32,7 +32,9 @@ def build_definitions(settings: Settings, reporter: Reporter | None = None) -> d
         further = [recipe for recipe in dict.fromkeys(settings.recipes) if recipe != settings.recipe]
         # Gates and methods are one recipe's own; what all recipes have is set for all.
         common = {
-            name: value for name, value in settings.recipe_set.items() if name.split(".")[0] in Recipe.model_fields
+            name: value
+            for name, value in settings.recipe_set.items()
+            if name.split(".")[0] in Recipe.model_fields and name != "name"
         }
         lines += [
             Line(settings.model_copy(update={"recipe": recipe, "recipe_set": common}), archive) for recipe in further

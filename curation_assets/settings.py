@@ -79,7 +79,8 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join(_explained(fault, values) for fault in error.errors())) from None
         except pydantic_settings.SettingsError as error:
             raise SettingsError(
-                f"CURATION_RECIPE_SET or CURATION_RECIPES in the environment is no JSON: {error.__cause__}"
+                f"CURATION_RECIPE_SET or CURATION_RECIPES in the environment is no JSON: {error.__cause__}; "
+                """write '{"language_score": 0.7}' or '["refinedweb"]'"""
             ) from None
 
     @classmethod

@@ -33,6 +33,7 @@ from curation_assets.packing.tokens import tokenize, tokens_schema
 from curation_assets.recipes.recipe import Packing, Recipe
 
 PROBED_DOCUMENTS = 256
+SEGMENT_COLUMNS = {field.name: (field.metadata or {}).get(b"description", b"").decode() for field in SEGMENTS}
 TOKENS = pa.schema([("doc", pa.int64()), ("token_count", pa.int32()), ("ids", pa.large_list(pa.uint32()))])
 
 
@@ -184,7 +185,7 @@ def packed_sequences(recipe: Recipe) -> SnapshotStation:
         inputs={"tokens": (recipe.name, "tokens")},
         schema=SEGMENTS,
         step=plan_sequences,
-        columns={field.name: (field.metadata or {}).get(b"description", b"").decode() for field in SEGMENTS},
+        columns=SEGMENT_COLUMNS,
         conservation=(
             Check(
                 "tokens_are_conserved",
@@ -257,6 +258,7 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         },
         schema=SEGMENTS,
         step=write_shards,
+        columns=SEGMENT_COLUMNS,
         conservation=(
             Check("shards_hold_all_tokens", "The shard files hold what was packed, and the ids that were tokenised."),
         ),

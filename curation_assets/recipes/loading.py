@@ -1,5 +1,6 @@
 """Recipes from YAML: published ones by name, a person's own by path, with what they extend and what is replaced."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -37,13 +38,14 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     path = _path(name, Path())
     text = path.read_text()
     data = _read(path, text, seen=())
-    if path.parent != PUBLISHED and data.get("name") in published_recipes():
-        raise RecipeError(
-            f"{name}: {data['name']!r} is the name of a published recipe, whose tables yours would replace; "
-            "give yours another `name`"
-        )
     for place, value in (overrides or {}).items():
         _override(data, place, value)
+    own = data.get("name")
+    if own in published_recipes() and path != PUBLISHED / f"{own}.yaml":
+        raise RecipeError(
+            f"{name}: {own!r} is the name of a published recipe, whose tables yours would replace; "
+            "give yours another `name`"
+        )
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
@@ -57,6 +59,8 @@ def _path(name: str, beside: Path) -> Path:
     path = beside / name
     if path.suffix in SUFFIXES and path.is_file():
         return path
+    if path.suffix in SUFFIXES:
+        raise RecipeError(f"recipe {path}: there is no such file")
     raise RecipeError(
         f"no recipe {name!r}: the published ones are {', '.join(published_recipes())}; "
         "your own is named by the path of its .yaml file"
@@ -153,6 +157,11 @@ def _problems(error: ValidationError, data: dict[str, Any], text: str) -> Iterat
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"there is no such key; the keys are {', '.join(_keys(list(problem['loc'][:-1])))}"
+            if len(place) == 1:
+                gates = [gate for name, content in _stations(data) if name not in METHODS for gate in content]
+                near = difflib.get_close_matches(str(place[0]), gates, n=1)
+                listed = f"did you mean the gate {near[0]}?" if near else f"the gates are {', '.join(gates)}"
+                message = f"{message}; {listed}"
         yield f"{f'line {line}, ' if line else ''}{where}: {message}"
 
 

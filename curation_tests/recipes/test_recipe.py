@@ -400,3 +400,12 @@ def test_a_recipe_of_ones_own_has_a_name_of_its_own(tmp_path: Path) -> None:
         load_recipe(written(tmp_path, OWN.replace("name: mine", "name: fineweb")))
     with pytest.raises(RecipeError, match="name: Field required"):
         load_recipe(written(tmp_path, "extends: fineweb\n"))
+
+
+def test_an_override_takes_no_published_name_and_a_misspelt_gate_is_told_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="give yours another `name`"):
+        load_recipe("fineweb", {"name": "fineweb2"})
+    with pytest.raises(RecipeError, match="did you mean the gate language_score"):
+        load_recipe("fineweb", {"langage_score": 0.7})
+    with pytest.raises(RecipeError, match="there is no such file"):
+        load_recipe(str(tmp_path / "gone.yaml"))
