@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from curation_assets.engine.local import LocalEngine
+from curation_assets.lake.lake import LakeError
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.provenance.explain import explain
@@ -160,3 +161,27 @@ def test_a_line_of_an_earlier_snapshot_is_cut(mirror: Path, engine: LocalEngine,
     # Masks make lines equal that were not.
     assert [text for text, count in counts.items() if count > 1 and "@example." not in text] == []
     assert not curate(line, SECOND, engine)["segment_duplicates"].fresh
+
+
+def test_keys_of_other_segments_are_not_compared(mirror: Path, engine: LocalEngine, tmp_path: Path) -> None:
+    (tmp_path / "lines.yaml").write_text(LINES)
+
+    def line(**changed: str) -> Line:
+        values = {f"segment_duplicates.{name}": value for name, value in changed.items()}
+        recipe = str(tmp_path / "lines.yaml")
+        return Line(Settings(source=str(mirror), lake=tmp_path / "lake", recipe=recipe, recipe_set=values, workers=2))
+
+    curate(line(), FIRST, engine)
+    with pytest.raises(LakeError, match=f"segment_keys/{FIRST} was made with unit line"):
+        curate(line(unit="paragraph"), SECOND, engine)
+
+
+def test_what_does_not_change_signatures_may_differ_between_snapshots(
+    in_order: Line, mirror: Path, engine: LocalEngine, tmp_path: Path
+) -> None:
+    shutil.copytree(in_order.lake.root, tmp_path / "lake")
+    values = {"minhash_duplicates.audited_documents": 16}
+    recipe = str(mirror / "across.yaml")
+    line = Line(Settings(source=str(mirror), lake=tmp_path / "lake", recipe=recipe, recipe_set=values, workers=2))
+    curate(line, SECOND, engine)
+    assert table(line, "verdicts", SECOND).equals(table(in_order, "verdicts", SECOND))

@@ -16,7 +16,7 @@ from curation_assets.deduplication.segments import SEGMENTS, repeated_segments, 
 from curation_assets.deduplication.substring import duplicate_spans
 from curation_assets.filtering.characters import string_buffers
 from curation_assets.filtering.survivors import read_texts, survivors
-from curation_assets.lake.lake import Stats
+from curation_assets.lake.lake import LakeError, Partition, Stats
 from curation_assets.lake.parts import ROW_BITS, PartWriter, read_table
 from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
 from curation_assets.recipes.methods import BloomDuplicates, Method, SegmentDuplicates, SubstringDuplicates
@@ -99,9 +99,24 @@ def cut_segments(job: SnapshotJob) -> Stats:
     """Cut what occurred before; a table beside each part's others."""
     method: SegmentDuplicates = job.params
     paths = job.inputs["keys"].paths(".parquet")
-    preceding = [path for one in job.preceding.get("keys", {}).values() for path in one.paths(".parquet")]
+    preceding = [path for one in job.preceding.get("keys", {}).values() for path in _keys_alike(one, method)]
     found = repeated_segments(paths, "page" if method.scope == "page" else "snapshot", job.folder, preceding)
     return _write_cuts(job.folder, paths, ((table["doc"].to_numpy(), table["removed"]) for table in found), method)
+
+
+def _keys_alike(earlier: Partition, method: SegmentDuplicates) -> list[Path]:
+    """The files of an earlier snapshot's keys; raises `LakeError` unless they are keys of the same segments."""
+    made_with = (earlier.manifest().params or {})["method"]
+    now = method.model_dump(mode="json")
+    differing = [
+        f"{name} {made_with[name]}" for name in ("unit", "fold_case", "min_length") if made_with[name] != now[name]
+    ]
+    if differing:
+        raise LakeError(
+            f"{earlier.name} was made with {', '.join(differing)}, which this recipe does not say: "
+            f"run {earlier.snapshot} again, or give the recipe another `name`"
+        )
+    return earlier.paths(".parquet")
 
 
 def _substring_station(method: SubstringDuplicates, around: Surroundings) -> SnapshotStation:

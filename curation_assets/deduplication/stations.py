@@ -96,7 +96,7 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         description="The snapshot's segment of the band index: its distinct band keys by hash, and its documents with "
         "the component that they form. Snapshots that follow are matched against it; to replace or delete a "
         "partition is to replace or delete its segment.",
-        version="1",
+        version="2",
         params=params.method,
         inputs={"keys": keys.key},
         step=write_segment,
@@ -149,7 +149,7 @@ def write_segment(job: SnapshotJob) -> Stats:
     """Write the snapshot's segment of the band index."""
     method: MinHash = job.params
     paths = job.inputs["keys"].paths(".parquet")
-    parameters = method.model_dump(mode="json")
+    parameters = method.model_dump(mode="json", include={"ngram", "bands", "rows", "hash", "seed", "by_language"})
     band_index.write_segment(paths, job.folder, job.folder / "scratch", jaccard=method.verify, parameters=parameters)
     rows = job.inputs["keys"].manifest().rows
     return {"rows_in": rows, "rows_out": rows}

@@ -18,6 +18,20 @@ class RecipeError(Exception):
     """A recipe cannot be used; the message names the file, the line in it and what is allowed there."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is written twice is an error: of two gates of one name the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node; raises `yaml.YAMLError` for a repeated key."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def published_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
     return sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
@@ -27,7 +41,8 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     """Read a recipe by its published name or from a YAML file, with some values replaced.
 
     A file may say `extends: NAME` (a published name, or a path beside it): it then holds only what differs. Mappings
-    are merged, anything else replaces; a bare name in `stations` stands for the station of that name there, and `set:`
+    are merged, anything else replaces, and of `signals` and `line_edits` a mapping changes the preset that is named
+    there unless it names one itself; a bare name in `stations` stands for the station of that name there, and `set:`
     replaces single values as `overrides` does.
 
     `overrides` maps a dotted path (`extraction.extractor`, `minhash_duplicates.bands`) to a value, or the name of a
@@ -36,7 +51,7 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     Raises `RecipeError` when there is no such recipe, key or gate.
     """
     path = _path(name, Path())
-    text = path.read_text()
+    text = _text(path)
     data = _read(path, text, seen=())
     for place, value in (overrides or {}).items():
         _override(data, place, value)
@@ -67,10 +82,17 @@ def _path(name: str, beside: Path) -> Path:
     )
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error}") from error
+
+
 def _read(path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The mapping in a file, over what it extends."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
@@ -83,7 +105,7 @@ def _read(path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:
         extended = _path(str(parent), path.parent).resolve()
         if extended in seen:
             raise RecipeError(f"{path} extends itself by way of {', '.join(str(one) for one in seen)}")
-        base = _read(extended, extended.read_text(), (*seen, path.resolve()))
+        base = _read(extended, _text(extended), (*seen, path.resolve()))
         for own in ("name", "published_yield"):
             base.pop(own, None)
         if isinstance(data.get("stations"), list):
@@ -98,10 +120,18 @@ def _read(path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    base = {key: {"preset": value} if _is_preset(key, value) and key in own else value for key, value in base.items()}
     return base | {
-        key: _merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        key: _merged(base[key], value)
+        if isinstance(value, dict) and isinstance(base.get(key), dict) and "preset" not in value
+        else value
         for key, value in own.items()
     }
+
+
+def _is_preset(key: str, value: Any) -> bool:
+    """Whether a value is the name of a preset, which a mapping changes and does not replace."""
+    return key in ("signals", "line_edits") and isinstance(value, str)
 
 
 def _stations(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -140,6 +170,8 @@ def _override(data: dict[str, Any], place: str, value: Any) -> None:
                 content[leaf] = f"{gate.signal} {gate.operator} {value}"
             return
     target: Any = data
+    if parents and _is_preset(parents[0], data.get(parents[0])):
+        data[parents[0]] = {"preset": data[parents[0]]}
     for step in parents:
         target = target.setdefault(step, {}) if isinstance(target, dict) else None
     if not isinstance(target, dict):

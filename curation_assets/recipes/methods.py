@@ -4,9 +4,9 @@ Each has a table with one row for each document that was left, which says whethe
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from curation_assets.deduplication.canonical_urls import UrlForm
 
@@ -87,6 +87,13 @@ class MinHash(Deciding):
     """Compare documents of one language only."""
     audited_documents: int = Field(default=256, ge=0)
     """Documents of each part, about, that the audit of recall and false positives is made on."""
+
+    @model_validator(mode="after")
+    def _decides_across(self) -> Self:
+        # What was decided of an earlier snapshot stays: were the latest kept, nothing would be dropped for another.
+        if self.across_snapshots and self.survivor == "latest":
+            raise ValueError("across snapshots the survivor is the earliest: those that precede are decided already")
+        return self
 
 
 class SimHash(Deciding):

@@ -409,3 +409,34 @@ def test_an_override_takes_no_published_name_and_a_misspelt_gate_is_told_the_rig
         load_recipe("fineweb", {"langage_score": 0.7})
     with pytest.raises(RecipeError, match="there is no such file"):
         load_recipe(str(tmp_path / "gone.yaml"))
+
+
+def test_across_snapshots_the_latest_cannot_survive() -> None:
+    with pytest.raises(RecipeError, match="across snapshots the survivor is the earliest"):
+        load_recipe("fineweb2", {"minhash_duplicates.survivor": "latest"})
+
+
+def test_what_is_changed_of_a_preset_leaves_the_rest_of_it(tmp_path: Path) -> None:
+    own = "extends: dclm_baseline\nname: mine\nsignals: {duplicates: later}\nline_edits: {min_words: 5}\n"
+    expected = Definitions.model_validate({"preset": "dclm", "duplicates": "later"})
+    recipe = load_recipe(written(tmp_path, own))
+    assert recipe.signals == expected
+    assert recipe.line_edits == LineEdits.model_validate({"preset": "dclm", "min_words": 5})
+    assert load_recipe("refinedweb", {"signals.duplicates": "later"}).signals == expected
+    assert load_recipe("refinedweb", {"line_edits.preset": "c4"}).line_edits == LineEdits.model_validate("c4")
+    named = "extends: dclm_baseline\nname: mine\nline_edits: {preset: c4, min_words: 5}\n"
+    assert load_recipe(written(tmp_path, named)).line_edits == LineEdits.model_validate(
+        {"preset": "c4", "min_words": 5}
+    )
+
+
+def test_a_key_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    own = "extends: fineweb\nname: mine\nstations:\n  - size: {limit: words > 5,\n           limit: words < 3}\n"
+    with pytest.raises(RecipeError, match=r"(?s)'limit' is there twice.*line 5"):
+        load_recipe(written(tmp_path, own))
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(str(tmp_path / "mine.yaml"))
