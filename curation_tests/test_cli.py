@@ -13,10 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
-from curation_assets.cli import DEMO_SETTINGS, app, printable, show_summary
+from curation_assets.cli import app
+from curation_assets.cli.making import DEMO_SETTINGS, show_summary
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.settings import Settings
+from curation_assets.terminal import printable
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"})
 

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from curation_assets import cli
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
-from curation_assets.cli import app, marked, show_explanation
+from curation_assets.cli import answers, app
+from curation_assets.cli.answers import marked, show_explanation
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.provenance.explain import Explanation
@@ -54,7 +54,7 @@ def test_a_url_of_any_length_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict |= {"url": url, "record_id": "<urn:uuid:1>", "verdict": "minhash_duplicate", "station": "minhash"}
     verdict |= {"duplicate_of": 1, "duplicate_of_url": url, "warc_file": "a", "warc_offset": 1, "warc_length": 2}
     screen = io.StringIO()
-    monkeypatch.setattr(cli, "console", Console(file=screen, width=60))
+    monkeypatch.setattr(answers, "console", Console(file=screen, width=60))
     show_explanation(Explanation("CC-MAIN-2000-01", verdict, {}, [], []))
     assert screen.getvalue().replace("\n", "").count(url) == 2
 
@@ -70,9 +70,9 @@ def test_trace_marks_the_token(line: Line, staged: dict[str, Staged]) -> None:
 
 def test_a_terminal_shows_the_token_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
     passage = Passage("the [red] ", "wat\x1ber", " in")
-    monkeypatch.setattr(cli, "console", Console(file=io.StringIO(), force_terminal=True, color_system="standard"))
+    monkeypatch.setattr(answers, "console", Console(file=io.StringIO(), force_terminal=True, color_system="standard"))
     text = marked(passage)
     assert text.plain == "the [red] wat\ufffder in"
     assert [(text.plain[span.start : span.end], span.style) for span in text.spans] == [("wat\ufffder", "reverse")]
-    monkeypatch.setattr(cli, "console", Console(file=io.StringIO()))
+    monkeypatch.setattr(answers, "console", Console(file=io.StringIO()))
     assert marked(passage).plain == "the [red] ⟦wat\ufffder⟧ in"

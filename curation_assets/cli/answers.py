@@ -1,109 +1,34 @@
-"""The command line: the same assets, with progress bars, and answers about what they made."""
+"""Commands that answer: what became of a document, where a token came from, what other limits would do."""
 
-import json
-import os
-import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
 import typer
-import yaml
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from curation_assets.acquisition.archive import ArchiveError
-from curation_assets.lake.lake import LakeError, write_atomically
+from curation_assets.cli.program import (
+    LakeFolder,
+    Overrides,
+    RecipeName,
+    Snapshot,
+    Source,
+    app,
+    console,
+    errors,
+    newest,
+    plain_errors,
+    settings_of,
+)
+from curation_assets.lake.lake import LakeError
 from curation_assets.lake.query import query, source
-from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.provenance.explain import Explanation
 from curation_assets.provenance.trace import Passage
 from curation_assets.provenance.whatif import WhatIf
-from curation_assets.recipes.loading import RecipeError, load_recipe
-from curation_assets.recipes.methods import QualityScores
-from curation_assets.settings import Settings
 from curation_assets.terminal import answer_table, change, funnels_table, printable, samples_table, view_tables
-
-DEMO_SETTINGS = "# Written by `curation demo`. `make clean` deletes this file as long as this line is in it."
-
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Common Crawl snapshots in, packed LLM training shards out.\n\n"
-    "Options not given come from the environment (CURATION_SOURCE, CURATION_LAKE, ...) or from curation.yaml.",
-)
-console = Console()
-errors = Console(stderr=True)
-
-Source = Annotated[
-    str | None, typer.Option(help="https://data.commoncrawl.org/, s3://commoncrawl/, or a local folder of that layout.")
-]
-LakeFolder = Annotated[Path | None, typer.Option("--lake", help="Folder that all tables are written to.")]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="Published recipe, or the path of a YAML file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Replace a recipe's value: extraction.extractor=resiliparse, language_score=0.7."),
-]
-Snapshot = Annotated[str | None, typer.Option(help="Such as CC-MAIN-2025-05; the newest in the lake by default.")]
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Errors that a person can act on, without a traceback."""
-    from curation_assets.provenance.trace import TraceError
-
-    try:
-        yield
-    except (ArchiveError, LakeError, RecipeError, TraceError, ValueError, OSError) as error:
-        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-        errors.print(f"[red]error:[/red] {escape(printable(str(message)))}", soft_wrap=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        errors.print("interrupted; run again to go on")
-        raise typer.Exit(130) from None
-
-
-def _settings(**given: Any) -> Settings:
-    overrides = {}
-    for assignment in given.pop("set", None) or []:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise ValueError(f"--set takes name=value, not {assignment!r}")
-        try:
-            overrides[name] = json.loads(value)
-        except json.JSONDecodeError:
-            overrides[name] = value
-    if overrides:
-        given["recipe_set"] = overrides
-    return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
-@app.command()
-def run(
-    snapshot: Annotated[str, typer.Option(help="Such as CC-MAIN-2025-05.")],
-    source: Source = None,
-    recipe: RecipeName = None,
-    warcs: Annotated[int | None, typer.Option(help="A deterministic sample of so many WARC files.")] = None,
-    lake: LakeFolder = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; all cores by default.")] = None,
-    set: Overrides = None,
-) -> None:
-    """Run the whole line for one snapshot: WARC files to packed shards.
-
-    Run it again after a failure or a change: only what is missing or no longer current is redone.
-    """
-    with _plain_errors():
-        from curation_assets.runs import materialise
-
-        settings = _settings(source=source, recipe=recipe, warcs=warcs, lake=lake, workers=workers, set=set)
-        staged = materialise(settings, snapshot, errors)
-        show_summary(Line(settings), snapshot, staged)
 
 
 @app.command()
@@ -111,8 +36,8 @@ def funnel(
     snapshot: Snapshot = None, lake: LakeFolder = None, recipe: RecipeName = None, set: Overrides = None
 ) -> None:
     """Show how many documents each gate dropped, and how many were left."""
-    with _plain_errors():
-        line = Line(_settings(lake=lake, recipe=recipe, set=set))
+    with plain_errors():
+        line = Line(settings_of(lake=lake, recipe=recipe, set=set))
         show_funnel(line, snapshot or newest(line))
 
 
@@ -128,8 +53,8 @@ def compare(
     """Compare recipes: what each station drops and leaves, and how much of what survives is the same."""
     from curation_assets.provenance.comparison import compared, comparison_inputs, overlaps, stages
 
-    with _plain_errors():
-        settings = _settings(lake=lake, set=set)
+    with plain_errors():
+        settings = settings_of(lake=lake, set=set)
         named = recipe or [settings.recipe, *settings.recipes]
         lines = [Line(settings.model_copy(update={"recipe": one})) for one in named]
         recipes = compared([line.recipe for line in lines])
@@ -140,6 +65,29 @@ def compare(
         show_stages(stages(recipes, inputs).to_pylist(), at)
         console.print()
         show_overlaps(overlaps(recipes, inputs).to_pylist(), at)
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(help="A URL or a WARC record id.")],
+    snapshot: Snapshot = None,
+    lake: LakeFolder = None,
+    recipe: RecipeName = None,
+    set: Overrides = None,
+) -> None:
+    """Tell what became of a URL: its verdict, every gate's value against its limit, or where it lies in the shards."""
+    from curation_assets.provenance.explain import explain as explain_document
+
+    with plain_errors():
+        line = Line(settings_of(lake=lake, recipe=recipe, set=set))
+        found = explain_document(line, name, [snapshot] if snapshot else None)
+        if not found:
+            errors.print(f"no snapshot in {line.lake.root} has a record for {escape(printable(name))}")
+            raise typer.Exit(1)
+        if len(found) > 1:
+            console.print(f"{len(found)} records:\n")
+        for explanation in found:
+            show_explanation(explanation)
 
 
 @app.command()
@@ -158,8 +106,8 @@ def trace(
     from curation_assets.provenance.trace import fetch as fetch_record
     from curation_assets.provenance.trace import trace as trace_token
 
-    with _plain_errors():
-        line = Line(_settings(source=source, lake=lake, recipe=recipe, set=set))
+    with plain_errors():
+        line = Line(settings_of(source=source, lake=lake, recipe=recipe, set=set))
         found = trace_token(line, snapshot or newest(line), shard, sequence, token)
         table = Table(show_header=False, box=None)
         table.add_column(no_wrap=True)
@@ -187,29 +135,6 @@ def trace(
 
 
 @app.command()
-def explain(
-    name: Annotated[str, typer.Argument(help="A URL or a WARC record id.")],
-    snapshot: Snapshot = None,
-    lake: LakeFolder = None,
-    recipe: RecipeName = None,
-    set: Overrides = None,
-) -> None:
-    """Tell what became of a URL: its verdict, every gate's value against its limit, or where it lies in the shards."""
-    from curation_assets.provenance.explain import explain as explain_document
-
-    with _plain_errors():
-        line = Line(_settings(lake=lake, recipe=recipe, set=set))
-        found = explain_document(line, name, [snapshot] if snapshot else None)
-        if not found:
-            errors.print(f"no snapshot in {line.lake.root} has a record for {escape(printable(name))}")
-            raise typer.Exit(1)
-        if len(found) > 1:
-            console.print(f"{len(found)} records:\n")
-        for explanation in found:
-            show_explanation(explanation)
-
-
-@app.command()
 def whatif(
     recipe: RecipeName = None,
     set: Overrides = None,
@@ -225,8 +150,8 @@ def whatif(
     """
     from curation_assets.provenance.whatif import what_if
 
-    with _plain_errors():
-        line = Line(_settings(lake=lake, recipe=recipe, set=set, workers=workers))
+    with plain_errors():
+        line = Line(settings_of(lake=lake, recipe=recipe, set=set, workers=workers))
         known = line.lake.snapshots((line.recipe.name, "verdicts"))
         if not (snapshot or known):
             raise LakeError(f"the lake {line.lake.root} holds no verdicts of recipe {line.recipe.name} yet")
@@ -260,8 +185,8 @@ def sql(
     """
     from curation_assets.provenance.catalog import catalog, columns, save, select, unqualified, views
 
-    with _plain_errors():
-        line = Line(_settings(lake=lake, recipe=recipe, set=set))
+    with plain_errors():
+        line = Line(settings_of(lake=lake, recipe=recipe, set=set))
         if format and not output:
             raise ValueError("--format is of a file: say which with --output")
         with catalog(line, snapshot) as con:
@@ -286,62 +211,6 @@ def sql(
                 raise ValueError(str(error)) from error
         if limit and rows == limit:
             errors.print(f"{limit:,} rows, the limit: there may be more (--limit 0 for all)")
-
-
-@app.command()
-def snapshots(source: Source = None) -> None:
-    """List the snapshots that the source offers, newest first."""
-    with _plain_errors():
-        for snapshot in Line(_settings(source=source)).archive.snapshots():
-            console.print(snapshot)
-
-
-@app.command()
-def demo(lake: LakeFolder = None) -> None:
-    """Make the embedded sample snapshot and take it through the fineweb recipe.
-
-    Writes curation.yaml, where there is none, so that the other commands and the UI find what it made.
-    """
-    from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
-
-    with _plain_errors():
-        from curation_assets.runs import materialise
-
-        lake = lake or Path("lake")
-        chosen = {
-            "source": str(lake / "sample"),
-            "lake": str(lake),
-            "recipe_set": {"extraction.extractor": "resiliparse"},
-        }
-        if not Path("curation.yaml").exists():
-            content = f"{DEMO_SETTINGS}\n{yaml.safe_dump(chosen, sort_keys=False)}"
-            write_atomically(Path("curation.yaml"), content.encode())
-        settings = Settings(**chosen)
-        write_sample(Path(settings.source))
-        staged = materialise(settings, SAMPLE_SNAPSHOT, errors)
-        show_summary(Line(settings), SAMPLE_SNAPSHOT, staged)
-
-
-@app.command(hidden=True)
-def prepare() -> None:
-    """Get the Dagster instance ready for `dagster dev`: refuse wrong settings, end the runs of killed commands."""
-    with _plain_errors():
-        from curation_assets.runs import open_instance
-
-        settings = Settings()
-        for recipe in (settings.recipe, *settings.recipes):
-            load_recipe(recipe, settings.recipe_set if recipe == settings.recipe else None)
-        Line(settings)
-        with open_instance(settings, console):
-            pass
-
-
-def newest(line: Line) -> str:
-    """The newest snapshot with shards in the lake. Raises `LakeError` when there is none."""
-    known = line.lake.snapshots(line.key("training_shards"))
-    if not known:
-        raise LakeError(f"{line.lake.root} holds no shards of recipe {line.recipe.name} yet; see `curation run --help`")
-    return known[-1]
 
 
 def show_funnel(line: Line, snapshot: str) -> None:
@@ -442,87 +311,6 @@ def show_what_if(found: WhatIf) -> None:
             console.print(samples_table(samples))
 
 
-def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
-    """Print the funnel, tokens and fill, where the shards lie, and what to type next."""
-    show_funnel(line, snapshot)
-    shards = line.lake.partition(line.key("training_shards"), snapshot)
-    stats = line.lake.partition(line.key("packed_sequences"), snapshot).manifest().stats
-    length = line.recipe.packing.sequence_length
-    kept = line.lake.partition(line.key("corpus"), snapshot).manifest()
-    console.print(
-        f"{kept.rows:,} documents kept, {stats['tokens']:,} tokens in {stats['sequences']:,} sequences of {length:,}, "
-        f"fill {stats['fill_ppm'] / 1e6:.4f}, {stats['documents_cut']:,} documents cut.",
-        soft_wrap=True,
-    )
-    if not kept.rows:
-        console.print(
-            "[bold]Nothing was kept: the shards are empty. The funnel above says what dropped everything.[/bold]"
-        )
-    if any(isinstance(method, QualityScores) and method.model is None for method in line.recipe.methods):
-        console.print("quality_scores: no classifier given (quality_scores.model): nothing was scored or dropped.")
-    if not any(one.fresh for one in staged):
-        console.print("[bold]Everything was up to date: nothing was redone.[/bold]")
-    console.print(f"Shards: {escape(str(shards.folder))}", soft_wrap=True)
-    verdicts = line.lake.partition(line.key("verdicts"), snapshot)
-    urls = query("provenance/first_url", {"verdicts": source(verdicts.paths())})["url"].to_pylist()
-    command, tables, data = _this_command(), ("lake", "recipe"), ("source", "lake", "recipe")
-    of_snapshot = "" if newest(line) == snapshot else f" --snapshot {snapshot}"
-    console.print("\nNext:")
-    for text in (
-        *_start_ui(),
-        f"{command} trace --shard 0 --sequence 0 --fetch{of_snapshot}{_options(line.settings, *data)}",
-        *(f"{command} explain {shlex.quote(printable(url))}{_options(line.settings, *tables)}" for url in urls),
-    ):
-        console.print(f"  {text}", soft_wrap=True, markup=False, highlight=False)
-
-
-def _this_command() -> str:
-    """How this program was called, as short as it can be typed here."""
-    path = Path(sys.argv[0])
-    if path.suffix == ".py":
-        return "python -m curation_assets.cli"
-    here = path.is_absolute() and path.is_relative_to(Path.cwd())
-    return shlex.quote(str(path.relative_to(Path.cwd()) if here else path))
-
-
-def _start_ui() -> list[str]:
-    """What opens the Dagster UI here: the target of our Makefile, or Dagster's own command in any other folder."""
-    if Path("Makefile").is_file() and Path("workspace.yaml").is_file():
-        return ["make dev    # the Dagster UI"]
-    home = [
-        "export DAGSTER_HOME=$PWD/.dagster; mkdir -p $DAGSTER_HOME    # where runs are recorded from now on",
-        "echo 'telemetry: {enabled: false}' > $DAGSTER_HOME/dagster.yaml",
-    ]
-    beside = Path(sys.argv[0]).with_name("python")
-    python = shlex.quote(str(beside)) if beside.is_file() and len(beside.parts) > 1 else "python"
-    # Dagster calls its own `dagster dev` superseded, by a program that is not installed with it.
-    start = f"{python} -W ignore -m dagster dev -m curation_assets.definitions    # the Dagster UI"
-    return [start] if os.environ.get("DAGSTER_HOME") else [*home, start]
-
-
-def _options(settings: Settings, *names: str) -> str:
-    """Those of the named options, and of `--set`, that a further command needs to find the same data."""
-    found = Settings()
-    options = [
-        f"--{name} {shlex.quote(str(value))}"
-        for name in names
-        if (value := getattr(settings, name)) != getattr(found, name)
-    ]
-    if settings.recipe_set != found.recipe_set:
-        options += [f"--set {shlex.quote(f'{name}={_typed(value)}')}" for name, value in settings.recipe_set.items()]
-    return "".join(f" {option}" for option in options)
-
-
-def _typed(value: Any) -> str:
-    """A value as `--set` takes it: JSON, or the text itself where it is no JSON."""
-    if isinstance(value, str):
-        try:
-            json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return json.dumps(value)
-
-
 def show_explanation(found: Explanation) -> None:
     """Print the life of one document."""
     verdict = found.verdict
@@ -570,7 +358,3 @@ def marked(passage: Passage) -> Text:
     token = printable(passage.token)
     shown = (token, "reverse") if console.is_terminal and console.color_system else f"⟦{token}⟧"
     return Text.assemble(printable(passage.before), shown, printable(passage.after))
-
-
-if __name__ == "__main__":
-    sys.exit(app())
