@@ -96,12 +96,13 @@ def demo(lake: LakeFolder = None) -> None:
 def prepare() -> None:
     """Get the Dagster instance ready for `dagster dev`: refuse wrong settings, end the runs of killed commands."""
     with plain_errors():
+        from curation_assets.provenance.comparison import compared
         from curation_assets.runs import open_instance
 
         settings = Settings()
-        for recipe in (settings.recipe, *settings.recipes):
-            load_recipe(recipe, settings.recipe_set if recipe == settings.recipe else None)
-        Line(settings)
+        line = Line(settings)
+        compared([line.recipe, *(load_recipe(recipe) for recipe in settings.recipes if recipe != settings.recipe)])
+        _ = line.stations
         with open_instance(settings, console):
             pass
 

@@ -134,14 +134,21 @@ class GateParameters(BaseModel):
 
 
 def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartStation:
-    """What the block lists say of each document's URL."""
+    """What the block lists say of each document's URL. Raises `ValueError` for a category that no list knows."""
+    loaded = UrlRules.load(lists, rules.categories)
+    if unknown := set(loaded.absent) - set(UrlFilter().categories):
+        usual = ", ".join(UrlFilter().categories)
+        raise ValueError(
+            f"url_filter.categories: the lists have no {', '.join(sorted(unknown))}. A category is a folder of "
+            f"{lists or 'the lists that the settings name'}, or one of the usual ones: {usual}"
+        )
     return PartStation(
         key=shared_key(documents[:-1], "url_matches", rules, UrlFilter()),
         group="filtering",
         description="What the block lists of domains, URLs and words say of each document's URL "
         "(FineWeb's rules, with words compared whatever their case).",
         version="1",
-        params=UrlParameters(url_filter=rules, lists=UrlRules.load(lists, rules.categories).fingerprint),
+        params=UrlParameters(url_filter=rules, lists=loaded.fingerprint),
         inputs={"documents": documents},
         schema=pa.schema([DOC, *URL_ANNOTATIONS]),
         step=partial(match_urls, lists=lists),

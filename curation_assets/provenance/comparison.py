@@ -12,6 +12,7 @@ from curation_assets.lake.lake import Lake, LakeError, Partition, Stats
 from curation_assets.lake.parts import PartWriter, part_name
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation
+from curation_assets.recipes.loading import RecipeError
 from curation_assets.recipes.recipe import Recipe
 
 ACQUISITION = "acquisition"
@@ -63,14 +64,21 @@ class ComparisonParameters(BaseModel):
 
 
 def compared(recipes: Sequence[Recipe]) -> tuple[Compared, ...]:
-    """What is compared of some recipes, each name once."""
+    """What is compared of some recipes, each name once.
+
+    Raises `RecipeError` when two that differ have one name, for each would replace the tables of the other.
+    """
+    by_name: dict[str, Recipe] = {}
+    for recipe in recipes:
+        if by_name.setdefault(recipe.name, recipe) != recipe:
+            raise RecipeError(f"two recipes are called {recipe.name!r}: give one of them another `name`")
     return tuple(
         Compared(
             name=recipe.name,
             stations=(ACQUISITION, *(station.name for station in recipe.stations)),
             published_yield=recipe.published_yield,
         )
-        for recipe in {recipe.name: recipe for recipe in recipes}.values()
+        for recipe in by_name.values()
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from curation_assets.recipes.recipe import GATE, METHODS, Gate, Recipe, complete
+from curation_assets.recipes.located import Entries, Located, Place, locate, read_located
+from curation_assets.recipes.recipe import GATE, METHODS, Gate, Misfit, Recipe, complete
 
 PUBLISHED = Path(__file__).parent
 SUFFIXES = {".yaml", ".yml"}
@@ -16,20 +17,6 @@ SUFFIXES = {".yaml", ".yml"}
 
 class RecipeError(Exception):
     """A recipe cannot be used; the message names the file, the line in it and what is allowed there."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is written twice is an error: of two gates of one name the first would be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node; raises `yaml.YAMLError` for a repeated key."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def published_recipes() -> list[str]:
@@ -51,10 +38,9 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     Raises `RecipeError` when there is no such recipe, key or gate.
     """
     path = _path(name, Path())
-    text = _text(path)
-    data = _read(path, text, seen=())
-    for place, value in (overrides or {}).items():
-        _override(data, place, value)
+    data = _read(path, seen=())
+    for target, value in (overrides or {}).items():
+        _override(data, target, value, Place())
     own = data.get("name")
     if own in published_recipes() and path != PUBLISHED / f"{own}.yaml":
         raise RecipeError(
@@ -64,7 +50,7 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = "\n".join(f"  {problem}" for problem in _problems(error, data, text))
+        problems = "\n".join(f"  {problem}" for problem in _problems(error, data, path))
         raise RecipeError(f"recipe {name} cannot be used:\n{problems}") from error
 
 
@@ -89,44 +75,55 @@ def _text(path: Path) -> str:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
 
 
-def _read(path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _read(path: Path, seen: tuple[Path, ...]) -> Located:
     """The mapping in a file, over what it extends."""
     try:
-        data = yaml.load(text, _Loader)
+        data = read_located(_text(path), path)
     except yaml.YAMLError as error:
         raise RecipeError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
+    if not isinstance(data, Located):
         raise RecipeError(f"{path} holds no recipe: a mapping with name, description, extraction, stations, ...")
-    changes = data.pop("set", None) or {}
-    if not isinstance(changes, dict):
+    changes = data.pop("set", None) or Located()
+    if not isinstance(changes, Located):
         raise RecipeError(f"{path}: `set` maps dotted paths and gates to values, and is {changes!r}")
     parent = data.pop("extends", None)
     if parent is not None:
         extended = _path(str(parent), path.parent).resolve()
         if extended in seen:
             raise RecipeError(f"{path} extends itself by way of {', '.join(str(one) for one in seen)}")
-        base = _read(extended, _text(extended), (*seen, path.resolve()))
+        base = _read(extended, (*seen, path.resolve()))
         for own in ("name", "published_yield"):
             base.pop(own, None)
-        if isinstance(data.get("stations"), list):
+        if isinstance(data.get("stations"), Entries):
             known = {next(iter(station)): station for station in base.get("stations", ()) if isinstance(station, dict)}
-            data["stations"] = [
-                known.get(station, station) if isinstance(station, str) else station for station in data["stations"]
+            for station, place in zip(data["stations"], data["stations"].places, strict=True):
+                if isinstance(station, str) and station not in known:
+                    raise RecipeError(
+                        f"{path} line {place.line}: {parent} has no station {station!r}; "
+                        f"its stations are {', '.join(known)}"
+                    )
+            data["stations"][:] = [
+                known[station] if isinstance(station, str) else station for station in data["stations"]
             ]
+            kept = {name for name, _ in _stations(data)}
+            for gone in set(base.get("out_of_order", ())) - kept:
+                del base["out_of_order"][gone]
         data = _merged(base, data)
-    for place, value in changes.items():
-        _override(data, str(place), value)
+    for target, value in changes.items():
+        _override(data, str(target), value, changes.places.get(target, Place()))
     return data
 
 
-def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    base = {key: {"preset": value} if _is_preset(key, value) and key in own else value for key, value in base.items()}
-    return base | {
-        key: _merged(base[key], value)
-        if isinstance(value, dict) and isinstance(base.get(key), dict) and "preset" not in value
-        else value
-        for key, value in own.items()
-    }
+def _merged(base: Located, own: Located) -> Located:
+    merged = Located(base)
+    for key, value in own.items():
+        under = base.get(key)
+        if _is_preset(key, under):
+            under = Located({"preset": under}, {"preset": base.places[key]})
+        if isinstance(value, Located) and isinstance(under, Located) and "preset" not in value:
+            value = _merged(under, value)
+        merged.put(key, value, own.places[key])
+    return merged
 
 
 def _is_preset(key: str, value: Any) -> bool:
@@ -134,32 +131,32 @@ def _is_preset(key: str, value: Any) -> bool:
     return key in ("signals", "line_edits") and isinstance(value, str)
 
 
-def _stations(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _stations(data: Located) -> Iterator[tuple[str, Any]]:
     """Name and content of each station that is written as it must be."""
     stations = data.get("stations")
     for entry in stations if isinstance(stations, list) else []:
         if isinstance(entry, dict) and len(entry) == 1:
             ((name, content),) = entry.items()
             if content is None and name in METHODS:
-                content = entry[name] = {}
+                content = entry[name] = Located()
             if isinstance(content, dict):
                 yield name, content
 
 
-def _override(data: dict[str, Any], place: str, value: Any) -> None:
-    if place in Recipe.model_fields:
-        data[place] = value
+def _override(data: Located, target: str, value: Any, place: Place) -> None:
+    if target in Recipe.model_fields:
+        data.put(target, value, place)
         return
-    *parents, leaf = place.split(".")
+    *parents, leaf = target.split(".")
     for name, content in _stations(data):
         if name in METHODS and parents == [name]:
-            content[leaf] = value
+            content.put(leaf, value, place)
             return
         if name not in METHODS and not parents and leaf in content:
             if value is None:
                 del content[leaf]
             elif isinstance(value, str) and GATE.match(value):
-                content[leaf] = value
+                content.put(leaf, value, place)
             else:
                 try:
                     gate = Gate.model_validate({"name": leaf, "rule": content[leaf]})
@@ -167,26 +164,37 @@ def _override(data: dict[str, Any], place: str, value: Any) -> None:
                     raise RecipeError(
                         f"gate {leaf!r} reads {content[leaf]!r}, whose limit cannot be replaced"
                     ) from error
-                content[leaf] = f"{gate.signal} {gate.operator} {value}"
+                content.put(leaf, f"{gate.signal} {gate.operator} {value}", place)
             return
-    target: Any = data
     if parents and _is_preset(parents[0], data.get(parents[0])):
-        data[parents[0]] = {"preset": data[parents[0]]}
+        data[parents[0]] = Located({"preset": data[parents[0]]}, {"preset": data.places.get(parents[0], Place())})
+    content: Any = data
     for step in parents:
-        target = target.setdefault(step, {}) if isinstance(target, dict) else None
-    if not isinstance(target, dict):
-        raise RecipeError(f"{place!r} names neither a parameter nor a gate of the recipe")
-    target[leaf] = value
+        if isinstance(content, Located) and step not in content:
+            content.put(step, Located(), place)
+        content = content[step] if isinstance(content, Located) else None
+    if not isinstance(content, Located):
+        raise RecipeError(f"{target!r} names neither a parameter nor a gate of the recipe")
+    content.put(leaf, value, place)
 
 
-def _problems(error: ValidationError, data: dict[str, Any], text: str) -> Iterator[str]:
-    """What is wrong, where it stands in the file, and what is allowed there."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+MESSAGES = {
+    "tuple_type": "a list is needed, such as [a, b], not {input!r}",
+    "string_pattern_mismatch": "{input!r} is no name: lower-case letters, digits and _, and a letter first",
+}
+"""What is said in place of Pydantic's words, by type of error."""
+
+
+def _problems(error: ValidationError, data: Located, path: Path) -> Iterator[str]:
+    """What is wrong, where it was written, and what is allowed there."""
     for problem in error.errors():
-        place = _place(list(problem["loc"]), data)
-        line = _line(root, place)
+        cause = problem.get("ctx", {}).get("error")
+        place = list(cause.place) if isinstance(cause, Misfit) else _place(list(problem["loc"]), data)
+        file, line = locate(data, place)
         where = ".".join(str(step) for step in place) or "recipe"
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in MESSAGES:
+            message = MESSAGES[problem["type"]].format(input=problem["input"])
         if problem["type"] == "extra_forbidden":
             message = f"there is no such key; the keys are {', '.join(_keys(list(problem['loc'][:-1])))}"
             if len(place) == 1:
@@ -194,7 +202,8 @@ def _problems(error: ValidationError, data: dict[str, Any], text: str) -> Iterat
                 near = difflib.get_close_matches(str(place[0]), gates, n=1)
                 listed = f"did you mean the gate {near[0]}?" if near else f"the gates are {', '.join(gates)}"
                 message = f"{message}; {listed}"
-        yield f"{f'line {line}, ' if line else ''}{where}: {message}"
+        of_file = "" if file is None or file.resolve() == path.resolve() else f" of {file}"
+        yield f"{f'line {line}{of_file}, ' if line else ''}{where}: {message}"
 
 
 def _place(loc: list[Any], data: dict[str, Any]) -> list[Any]:
@@ -208,24 +217,6 @@ def _place(loc: list[Any], data: dict[str, Any]) -> list[Any]:
     if inner[:1] == ["gates"]:
         inner = [station["gates"][inner[1]]["name"]] if len(inner) > 1 else []
     return ["stations", station["name"], *inner]
-
-
-def _line(node: yaml.Node | None, place: list[Any]) -> int | None:
-    """The line, from 1, of the innermost part of a place that the file itself holds; None for what it lacks."""
-    line = None
-    for step in place:
-        pairs: list[tuple[yaml.Node, yaml.Node]] = []
-        if isinstance(node, yaml.MappingNode):
-            pairs = node.value
-        elif isinstance(node, yaml.SequenceNode):
-            if isinstance(step, int) and step < len(node.value):
-                return node.value[step].start_mark.line + 1
-            pairs = [pair for entry in node.value if isinstance(entry, yaml.MappingNode) for pair in entry.value]
-        found = next(((key, value) for key, value in pairs if key.value == step), None)
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line
 
 
 def _keys(loc: list[Any]) -> list[str]:

@@ -39,6 +39,14 @@ SIGNALS_OF_GATES = frozenset(COSTS) - TEXT_COLUMNS
 KEPT = "kept"
 
 
+class Misfit(ValueError):
+    """Parts of a recipe that do not fit together; `place` leads to the one that is told of."""
+
+    def __init__(self, message: str, *place: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class UrlFilter(Parameters):
     """Which block lists are consulted: categories of the UT1 lists. The usual ones leave out `dating`, `chat` and
     `filehosting`, which hold event listings and large services."""
@@ -227,23 +235,39 @@ class Recipe(Parameters):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        limited = [gate.name for _, _, gate in self.gates if gate.limit_of is not None]
+        limited = {gate.name: station for _, station, gate in self.gates if gate.limit_of is not None}
         if limited and not self.language.multilingual:
-            raise ValueError(f"gates limited by language need `language: {{multilingual: true}}`: {', '.join(limited)}")
-        names = [station.name for station in self.stations]
-        gates = [gate.name for _, _, gate in self.gates]
-        for kind, used in (("stations", names), ("gates", gates)):
-            if repeated := sorted({name for name in used if used.count(name) > 1}):
-                raise ValueError(f"names of {kind} are used twice: {', '.join(repeated)}")
-        if self.rehydration is not None and "minhash_duplicates" not in names:
-            raise ValueError("rehydration weighs by the clusters of minhash_duplicates, which the recipe has not")
+            names = ", ".join(limited)
+            raise Misfit(f"gates limited by language need `language: {{multilingual: true}}`: {names}", "language")
+        for kind, used in (
+            ("stations", [(station.name, ()) for station in self.stations]),
+            ("gates", [(gate.name, (station,)) for _, station, gate in self.gates]),
+        ):
+            seen = set()
+            for name, station in used:
+                if name in seen:
+                    raise Misfit(f"names of {kind} are used twice: {name}", "stations", *station, name)
+                seen.add(name)
+        methods = {method.name for method in self.methods}
+        if self.rehydration is not None and "minhash_duplicates" not in methods:
+            raise Misfit(
+                "rehydration weighs by the clusters of minhash_duplicates, which the recipe has not", "rehydration"
+            )
+        for name in self.out_of_order:
+            if name not in {station.name for station in self.stations}:
+                raise Misfit("there is no station of that name", "out_of_order", name)
         dearest = self.stations[0] if self.stations else None
+        cut = False
         for station in self.stations:
             if dearest is not None and station.cost < dearest.cost and station.name not in self.out_of_order:
-                raise ValueError(
+                before = "; its gates read the text as it was before the cuts" if cut else ""
+                raise Misfit(
                     f"{station.name} costs less than {dearest.name} and stands after it: move it before, or say why "
-                    f"under `out_of_order: {{{station.name}: reason}}`"
+                    f"under `out_of_order: {{{station.name}: reason}}`{before}",
+                    "stations",
+                    station.name,
                 )
+            cut = cut or (not isinstance(station, Gates) and station.cuts)
             dearest = station if dearest is None or station.cost > dearest.cost else dearest
         return self
 

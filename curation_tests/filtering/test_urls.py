@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation_assets.filtering.stations import url_matches
 from curation_assets.filtering.urls import (
     SHIPPED_LISTS,
     URL_ANNOTATIONS,
@@ -19,6 +20,7 @@ from curation_assets.filtering.urls import (
     UrlRules,
     annotate_urls,
 )
+from curation_assets.recipes.recipe import UrlFilter
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 Row = tuple[str | None, str | None, str | None]
@@ -286,3 +288,9 @@ def test_all_of_ut1() -> None:
     gambling = (folder / "gambling" / "domains").read_text().split()[::50]
     found = annotate([(f"http://{name}/", name, None) for name in gambling], rules)
     assert all(f["url_domain_listed"] for f in found) and len(rules.domains.keys) > 300_000
+
+
+def test_a_category_that_nobody_knows_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"no adulte\. .* the usual ones: adult, "):
+        url_matches(("documents",), UrlFilter(categories=("adult", "adulte")), None)
+    assert url_matches(("documents",), UrlFilter(categories=("adult", "malware")), None)

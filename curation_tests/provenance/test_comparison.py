@@ -33,7 +33,7 @@ from curation_assets.provenance.comparison import (
     stages,
 )
 from curation_assets.provenance.stations import VERDICTS
-from curation_assets.recipes.loading import load_recipe
+from curation_assets.recipes.loading import RecipeError, load_recipe
 from curation_assets.settings import Settings
 
 SNAPSHOT = "CC-MAIN-2000-01"
@@ -141,6 +141,16 @@ def test_the_stations_publish_both_tables(lake: Lake, engine: LocalEngine) -> No
 
 def test_one_recipe_is_not_compared() -> None:
     assert comparison_stations([FINEWEB]) == comparison_stations([FINEWEB, FINEWEB]) == []
+
+
+def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder, seed in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.yaml").write_text(f"extends: fineweb\nname: mine\nset: {{packing.seed: {seed}}}\n")
+    mine = [str(tmp_path / folder / "mine.yaml") for folder in "ab"]
+    with pytest.raises(RecipeError, match="two recipes are called 'mine'"):
+        build_definitions(Settings(recipe=mine[0], recipes=(mine[1],)))
+    assert len(compared([load_recipe(mine[0]), load_recipe(mine[0])])) == 1
 
 
 def test_a_recipe_does_not_inherit_a_published_yield(tmp_path: Path) -> None:

@@ -359,8 +359,62 @@ def test_a_bare_station_is_that_of_the_recipe_extended(tmp_path: Path) -> None:
     assert [station.name for station in mine.stations] == names
     published = {station.name: station for station in load_recipe("fineweb").stations}
     assert all(mine.stations[at] == published[names[at]] for at in (1, 2, 5))
-    with pytest.raises(RecipeError, match="a station is"):
+    with pytest.raises(RecipeError, match="line 3: fineweb has no station 'no_such_station'; its stations are consent"):
         load_recipe(written(tmp_path, "extends: fineweb\nname: mine\nstations: [url_filter, no_such_station]\n"))
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ("set:\n  language_score: 0.7\n  packing.seed: much\n", "line 5, packing.seed: .* valid integer"),
+        ("set: {minhash_duplicates.bandz: 3}\n", "line 3, stations.minhash_duplicates.bandz: there is no such key"),
+        ("packing:\n  seed: much\n", "line 4, packing.seed: "),
+        ("stations: url_filter\n", "line 3, stations: a list is needed, such as .* not 'url_filter'"),
+        ("language: {languages: en}\n", "line 3, language.languages: a list is needed"),
+        ("out_of_order: {sizes: because}\n", "line 3, out_of_order.sizes: there is no station of that name"),
+        (
+            "stations:\n- url_filter\n- a: {x: words < 1}\n- b: {x: words < 2}\n",
+            "line 6, stations.b.x: names of gates are used twice: x",
+        ),
+        (
+            "stations:\n- url_filter\n- a: {x: words < 1}\n- a: {y: words < 2}\n",
+            "stations.a: names of stations are used twice: a",
+        ),
+        (
+            "stations:\n- substring_duplicates:\n- a: {x: words < 1}\n",
+            "line 5, stations.a: .*stands after it.* its gates read the text as it was before the cuts",
+        ),
+    ],
+)
+def test_the_line_is_told_for_what_is_set_and_what_does_not_fit_together(
+    tmp_path: Path, own: str, message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(written(tmp_path, "extends: fineweb\nname: mine\n" + own))
+
+
+def test_a_fault_in_the_recipe_extended_is_told_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("extends: fineweb\nname: base\n\npacking: {seed: much}\n")
+    with pytest.raises(RecipeError, match=r"line 4 of .*base.yaml, packing.seed"):
+        load_recipe(written(tmp_path, "extends: base.yaml\nname: mine\n"))
+
+
+def test_what_the_caller_sets_has_no_line() -> None:
+    with pytest.raises(RecipeError, match=r"\n  stations.language.language_score: "):
+        load_recipe("fineweb", {"language_score": "high"})
+
+
+def test_a_name_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="line 1, name: 'MINE' is no name: lower-case letters"):
+        load_recipe(written(tmp_path, OWN.replace("name: mine", "name: MINE")))
+
+
+def test_order_of_a_station_that_is_left_out_is_not_inherited(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        OWN.replace("- size", "- early: {first: words < 1}\n- size") + "out_of_order: {early: why not}\n"
+    )
+    own = "extends: base.yaml\nname: own\nstations: [size]\n"
+    assert load_recipe(written(tmp_path, own)).out_of_order == {}
 
 
 @pytest.mark.parametrize(
