@@ -9,7 +9,7 @@ export CURATION_STATE ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev bench parity lint pins clean
+.PHONY: help demo test torture dev bench parity lint pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ demo: $(VENV)/.ready  ## take the embedded sample snapshot from WARC to packed s
 
 test: $(VENV)/.ready  ## run the whole test suite
 	@$(BIN)/python -m pytest
+
+torture: $(VENV)/.ready  ## kill a hundred runs at any moment; what they resume to must be the same bytes
+	@$(BIN)/python -m pytest curation_tests/test_survival.py --kills 100
 
 dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
 	@mkdir -p $(CURATION_STATE)

@@ -18,6 +18,16 @@ from curation_tests.mirrors import add_snapshot, prose
 RESILIPARSE = {"extraction.extractor": "resiliparse"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=10, help="how often test_survival kills a run (10)")
+
+
+@pytest.fixture(scope="session")
+def kills(pytestconfig: pytest.Config) -> int:
+    """How often a run is killed."""
+    return pytestconfig.getoption("--kills")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_settings_of_this_machine() -> Iterator[None]:
     """Tests see the defaults, whatever the environment and the folder say."""

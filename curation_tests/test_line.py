@@ -1,11 +1,8 @@
 """The whole line on the embedded sample: conservation, determinism, resume, lineage."""
 
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -161,35 +158,6 @@ def test_one_worker_gives_the_same_bytes_as_two(line: Line, staged: dict[str, St
     for _ in alone.run(SAMPLE_SNAPSHOT):
         pass
     assert content(alone) == content(line)
-
-
-def test_a_killed_run_resumes_to_the_same_bytes(line: Line, staged: dict[str, Staged], tmp_path: Path) -> None:
-    """SIGKILL of the whole process group at random moments, until a run gets through."""
-    other = Line(line.settings.model_copy(update={"lake": tmp_path / "lake"}))
-    script = (
-        "import sys\n"
-        "from curation_assets.line import Line\n"
-        "from curation_assets.settings import Settings\n"
-        "if __name__ == '__main__':\n"
-        "    settings = Settings.model_validate_json(sys.argv[1])\n"
-        "    for staged in Line(settings).run(sys.argv[2]):\n"
-        "        print(staged.station.name, flush=True)\n"
-    )
-    (tmp_path / "run.py").write_text(script)
-    command = [sys.executable, str(tmp_path / "run.py"), other.settings.model_dump_json(), SAMPLE_SNAPSHOT]
-    moments = random.Random(5)
-    for station in ("warc_files", "documents", "signals", "minhash_duplicates", "tokens"):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        assert process.stdout is not None
-        for printed in process.stdout:
-            if printed.strip() == station:
-                break
-        time.sleep(moments.uniform(0, 0.4))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert content(other) == content(line)
 
 
 def test_any_position_leads_back_to_its_record(line: Line, staged: dict[str, Staged]) -> None:
