@@ -8,6 +8,7 @@ with a WARC header. Formats: ISO 28500 (WARC 1.0 and 1.1), RFC 1952 (gzip).
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from fastwarc.warc import ArchiveIterator, WarcHeader, WarcRecord, WarcRecordType
@@ -79,8 +80,10 @@ def _read_sound(window: Window, gzip: bool, max_record_bytes: int) -> Iterator[R
         inflated = 16 + text + 4 * len(headers) + size
         held = None
         if record.record_type == WarcRecordType.response:
-            block = record.reader.read()
-            if len(block) != size:
+            block = None
+            with _only_errors_of(window):
+                block = record.reader.read()
+            if block is None or len(block) != size:
                 return
             get = headers.get
             held = (
@@ -96,8 +99,15 @@ def _read_sound(window: Window, gzip: bool, max_record_bytes: int) -> Iterator[R
 
 def _records(window: Window) -> Iterator[WarcRecord]:
     """fastwarc's records up to its first error; errors of the stream itself are raised."""
-    try:
+    with _only_errors_of(window):
         yield from ArchiveIterator(cast(BinaryIO, window), parse_http=False)
+
+
+@contextmanager
+def _only_errors_of(window: Window) -> Iterator[None]:
+    """Let fastwarc's own errors pass in silence, but not those of the stream that it reads."""
+    try:
+        yield
     except GeneratorExit:
         raise
     except BaseException as error:

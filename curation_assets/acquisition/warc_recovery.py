@@ -116,7 +116,7 @@ def _skip_large(window: Window, member: _Member, bound: int) -> Iterator[Damage]
         chunk = tail or window.take(at, CHUNK)
         if not tail:
             at += len(chunk)
-            window.forget(at)
+            window.forget(at - bound)
         try:
             size += len(inflater.decompress(chunk, 1 << 20))
         except zlib.error as error:
@@ -126,7 +126,8 @@ def _skip_large(window: Window, member: _Member, bound: int) -> Iterator[Damage]
             problem = "the file ends inside it"
         elif size > _SKIP_FACTOR * bound:
             problem = "its end was not sought further"
-    end = at - len(inflater.unused_data) if inflater.eof else _next_member(window, at)
+    # A stream that a flipped bit has made large ends in an error, and sound members lie in what it seemed to hold.
+    end = at - len(inflater.unused_data) if inflater.eof else _next_member(window, max(offset + 1, window.start))
     window.advance(end)
     head = Head.parse(member.data[:HEADER_LIMIT])
     if head is None or head.is_response or problem:
