@@ -39,6 +39,8 @@ _CODECS = {
     "utf-16-be": ("utf-16be", "utf-16-be"),
     "cp866": ("ibm866", "cp866"),
 }
+_MAC_CYRILLIC = {"x-mac-cyrillic", "x-mac-ukrainian"}
+"""Labels of the standard that resiliparse does not know."""
 # What the detector says for text that is in practice in another encoding of the same language.
 _DETECTED = {"mac-cyrillic": "cp1251", "mac-centraleurope": "cp1250", "cp949": "euc_kr", "johab": "euc_kr"}
 # Where ISO 8859 has controls, the Windows encoding of the same languages has letters and quotation marks.
@@ -84,6 +86,8 @@ def decode_html(body: bytes | memoryview, http_charset: str | None = None) -> De
         return Decoded(str(body[2:], codec, "replace"), name, "bom")
     http = find_encoding(http_charset)
     wide = _wide_encoding(bytes(body[:256]))
+    if wide is None and http is not None and http[0].startswith("utf-16"):
+        wide = _byte_order(bytes(body[:4096]))
     if wide is not None:
         name, codec = wide
         return Decoded(str(body, codec, "replace"), name, "http" if http and http[0] == name else "detected")
@@ -114,7 +118,10 @@ def find_encoding(label: str | None) -> tuple[str, str] | None:
     """WHATWG name and Python codec of a charset label; None for a missing or unknown label."""
     if not label:
         return None
-    mapped = map_encoding_to_html5(label.strip(" \t\r\n\"';,"), fallback_utf8=False)
+    label = label.strip(" \t\r\n\"';,").lower()
+    if label in _MAC_CYRILLIC:
+        return "x-mac-cyrillic", "mac-cyrillic"
+    mapped = map_encoding_to_html5(label, fallback_utf8=False)
     return _named(mapped) if mapped else None
 
 
@@ -161,6 +168,16 @@ def _wide_encoding(start: bytes) -> tuple[str, str] | None:
     if even > 4 * odd:
         return _CODECS["utf-16-be"]
     return _CODECS["utf-16-le"] if odd > 4 * even else None
+
+
+def _byte_order(start: bytes) -> tuple[str, str] | None:
+    """Of text that is declared as UTF-16: the order in which it has more spaces, line breaks and tags; None for none.
+
+    A label is often wrong about the order, and about all of it.
+    """
+    found = {codec: sum(map(start.decode(codec, "replace").count, " \n<")) for codec in ("utf-16-le", "utf-16-be")}
+    codec = max(found, key=lambda codec: found[codec])
+    return _CODECS[codec] if found[codec] else None
 
 
 def _strictly(body: bytes | memoryview, codec: str) -> str | None:
