@@ -13,8 +13,8 @@ import time
 from datasketch import MinHash
 from measure import fastest, report, some_texts
 
+from curation_assets.deduplication.hashes.sha1 import sha1_64
 from curation_assets.deduplication.minhash import sign
-from curation_assets.deduplication.sha1 import sha1_64
 from curation_assets.deduplication.shingles import separate, simplified_words
 
 TEXTS = 4000

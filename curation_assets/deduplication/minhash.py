@@ -30,10 +30,10 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation_assets.deduplication.hashing import GOLDEN, finished, mix, mixed
-from curation_assets.deduplication.sha1 import sha1_64
+from curation_assets.deduplication.hashes.mix64 import GOLDEN, finished, mix, mixed
+from curation_assets.deduplication.hashes.sha1 import sha1_64
+from curation_assets.deduplication.hashes.xxh64 import xxh64
 from curation_assets.deduplication.shingles import separate
-from curation_assets.deduplication.xxh64 import xxh64
 from curation_assets.filtering.characters import string_buffers
 
 HashFunction = Literal["sha1", "xxhash"]

@@ -12,6 +12,7 @@ from datasketch.hashfunc import sha1_hash64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation_assets.deduplication.hashes.xxh64 import xxh64
 from curation_assets.deduplication.minhash import (
     SIGNED,
     Family,
@@ -25,7 +26,6 @@ from curation_assets.deduplication.minhash import (
     signatures,
 )
 from curation_assets.deduplication.shingles import simplified_words
-from curation_assets.deduplication.xxh64 import xxh64
 
 GOLDEN_TEXT = "The quick brown fox jumps over the lazy dog, twice in 2024; nobody saw the 1,234.56 dogs again."
 GOLDEN_A = [775169054918279404, 1758426461858698313]

@@ -7,7 +7,7 @@ twice as fast as SHA-1 on shingles.
 import numpy as np
 from numba import njit
 
-from curation_assets.deduplication.hashing import read_word, rotate
+from curation_assets.deduplication.hashes.mix64 import read_word, rotate
 from curation_assets.filtering.characters import inner
 
 _P1 = np.uint64(0x9E3779B185EBCA87)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation_assets.deduplication.hashing import finish, read_word, rotate
+from curation_assets.deduplication.hashes.mix64 import finish, read_word, rotate
 from curation_assets.filtering.characters import inner, string_buffers
 
 KEY = pa.binary(16)
