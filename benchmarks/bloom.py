@@ -9,13 +9,14 @@ hashed, written to a file and read again. Times are CPU seconds.
 import importlib.util
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measure import given_texts, report
+from measure import given_texts, invented_phrases, report
 
 from curation_assets.deduplication.bloom import WINDOWS, BloomFilter, count_windows, deduplicate, windows
 from curation_assets.filtering.words import words
@@ -30,17 +31,11 @@ def texts() -> pa.LargeStringArray:
     if given is not None:
         return given
     random = np.random.default_rng(1)
-    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
-    vocabulary = ["".join(random.choice(letters, size)) for size in random.integers(1, 10, 30_000)]
-
-    def paragraph() -> str:
-        ranks = np.minimum(random.zipf(1.2, int(random.lognormal(4, 0.6)) + 5), len(vocabulary)) - 1
-        return " ".join(vocabulary[rank] for rank in ranks)
-
-    pool = [paragraph() for _ in range(DOCUMENTS)]
+    paragraphs = invented_phrases(random, 4, 0.6)
+    pool = list(islice(paragraphs, DOCUMENTS))
     made = [
         "\n".join(
-            pool[random.integers(len(pool))] if random.random() < 0.3 else paragraph()
+            pool[random.integers(len(pool))] if random.random() < 0.3 else next(paragraphs)
             for _ in range(int(random.integers(1, 15)))
         )
         for _ in range(DOCUMENTS)

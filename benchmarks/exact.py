@@ -21,7 +21,7 @@ from measure import fastest, report
 
 from curation_assets.deduplication.canonical_urls import canonical_urls
 from curation_assets.deduplication.exact import groups, text_keys
-from curation_assets.deduplication.murmur3 import KEY
+from curation_assets.deduplication.hashes.murmur3 import KEY
 
 URLS, PEER_URLS = 300_000, 20_000
 DOCUMENTS, PARTS = 1_000_000, 20

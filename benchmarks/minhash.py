@@ -10,40 +10,23 @@ what verification and audit need, and with RefinedWeb's 9,000 hashes follow. Tim
 import hashlib
 import time
 
-import numpy as np
-import pyarrow as pa
 from datasketch import MinHash
-from measure import fastest, given_texts, report
+from measure import fastest, report, some_texts
 
-from curation_assets.deduplication.minhash import band_keys, sign
-from curation_assets.deduplication.sha1 import sha1_64
+from curation_assets.deduplication.hashes.sha1 import sha1_64
+from curation_assets.deduplication.minhash import sign
 from curation_assets.deduplication.shingles import separate, simplified_words
 
 TEXTS = 4000
 NGRAM, BANDS, ROWS = 5, 14, 8
 
 
-def texts() -> pa.LargeStringArray:
-    """The texts to measure on."""
-    given = given_texts()
-    if given is not None:
-        return given
-    random = np.random.default_rng(1)
-    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
-    vocabulary = ["".join(random.choice(letters, size)) for size in random.integers(1, 10, 30_000)]
-    made = []
-    for _ in range(TEXTS):
-        ranks = np.minimum(random.zipf(1.2, int(random.lognormal(6, 0.8)) + 5), len(vocabulary)) - 1
-        made.append(" ".join(vocabulary[rank] for rank in ranks).capitalize() + ".")
-    return pa.array(made, pa.large_string())
-
-
 def main() -> None:
     """Print both rates and their ratio."""
-    array = texts()
-    band_keys(array[:10], NGRAM, BANDS, ROWS)
+    array = some_texts(TEXTS)
+    sign(array[:10], NGRAM, BANDS, ROWS)
     start = time.process_time()
-    band_keys(array, NGRAM, BANDS, ROWS)
+    sign(array, NGRAM, BANDS, ROWS)
     ours = len(array) / (time.process_time() - start)
 
     some = array[: max(len(array) // 4, 1)]
@@ -69,10 +52,10 @@ def main() -> None:
     print(f"ratio                       {hashing / hashlib_rate:10.1f}")
     few = array[:400]
     variants = {
-        "xxHash": (array, lambda: band_keys(array, NGRAM, BANDS, ROWS, hash_function="xxhash")),
+        "xxHash": (array, lambda: sign(array, NGRAM, BANDS, ROWS, hash_function="xxhash")),
         "with all shingle sets": (array, lambda: sign(array, NGRAM, BANDS, ROWS, sample=1.0, all_shingles=True)),
-        "450 x 20": (few, lambda: band_keys(few, NGRAM, 450, 20)),
-        "450 x 20, datasketch's": (few, lambda: band_keys(few, NGRAM, 450, 20, family="datasketch")),
+        "450 x 20": (few, lambda: sign(few, NGRAM, 450, 20)),
+        "450 x 20, datasketch's": (few, lambda: sign(few, NGRAM, 450, 20, family="datasketch")),
     }
     rates = {}
     for name, (measured, work) in variants.items():

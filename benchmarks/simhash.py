@@ -16,28 +16,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measure import given_texts, report
+from measure import report, some_texts
 
 from curation_assets.deduplication.shingles import simplified_words
 from curation_assets.deduplication.simhash import cluster, fingerprints
 
 TEXTS, FINGERPRINTS, SOME = 4000, 1_000_000, 20_000
 DISTANCE = 3
-
-
-def texts() -> pa.LargeStringArray:
-    """The texts to measure on."""
-    given = given_texts()
-    if given is not None:
-        return given
-    random = np.random.default_rng(1)
-    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
-    vocabulary = ["".join(random.choice(letters, size)) for size in random.integers(1, 10, 30_000)]
-    made = []
-    for _ in range(TEXTS):
-        ranks = np.minimum(random.zipf(1.2, int(random.lognormal(6, 0.8)) + 5), len(vocabulary)) - 1
-        made.append(" ".join(vocabulary[rank] for rank in ranks))
-    return pa.array(made, pa.large_string())
 
 
 def plain_fingerprint(weights: dict[str, int]) -> int:
@@ -62,7 +47,7 @@ def plain_pairs(values: list[int]) -> int:
 
 def main() -> None:
     """Print both rates and their ratios."""
-    array = texts()
+    array = some_texts(TEXTS)
     fingerprints(array[:10])
     start = time.process_time()
     fingerprints(array)

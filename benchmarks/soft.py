@@ -15,28 +15,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measure import given_texts, report
+from measure import report, some_texts
 
 from curation_assets.deduplication.shingles import simplified_words
 from curation_assets.deduplication.soft import WEIGHTS, weigh
 
 TEXTS, SOME = 8000, 1000
 CELLS = 1 << 24
-
-
-def texts() -> pa.LargeStringArray:
-    """The texts to measure on."""
-    given = given_texts()
-    if given is not None:
-        return given
-    random = np.random.default_rng(1)
-    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
-    vocabulary = ["".join(random.choice(letters, size)) for size in random.integers(1, 10, 30_000)]
-    made = []
-    for _ in range(TEXTS):
-        ranks = np.minimum(random.zipf(1.2, int(random.lognormal(6, 0.8)) + 5), len(vocabulary)) - 1
-        made.append(" ".join(vocabulary[rank] for rank in ranks))
-    return pa.array(made, pa.large_string())
 
 
 def plain_commonness(documents: list[list[str]]) -> list[float]:
@@ -82,7 +67,7 @@ def ours(texts: pa.LargeStringArray, folder: str) -> tuple[pa.Table, float]:
 
 def main() -> None:
     """Print both rates and their ratio."""
-    array = texts()
+    array = some_texts(TEXTS)
     some = array.take(pa.array(np.arange(0, len(array), max(len(array) // SOME, 1))))
     with tempfile.TemporaryDirectory() as folder:
         ours(array[:10], folder)

@@ -3,8 +3,10 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +16,24 @@ def given_texts() -> pa.LargeStringArray | None:
     if len(sys.argv) < 2:
         return None
     return pq.read_table(sys.argv[1], columns=["text"])["text"].cast(pa.large_string()).combine_chunks().drop_null()
+
+
+def invented_phrases(random: np.random.Generator, log_words: float, spread: float) -> Iterator[str]:
+    """Phrases without end, of words drawn by Zipf's law; the logarithm of their number is normally distributed."""
+    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
+    vocabulary = ["".join(random.choice(letters, size)) for size in random.integers(1, 10, 30_000)]
+    while True:
+        ranks = np.minimum(random.zipf(1.2, int(random.lognormal(log_words, spread)) + 5), len(vocabulary)) - 1
+        yield " ".join(vocabulary[rank] for rank in ranks)
+
+
+def some_texts(count: int) -> pa.LargeStringArray:
+    """The given texts; without them, `count` invented ones of about 550 words."""
+    given = given_texts()
+    if given is not None:
+        return given
+    phrases = islice(invented_phrases(np.random.default_rng(1), 6, 0.8), count)
+    return pa.array([phrase.capitalize() + "." for phrase in phrases], pa.large_string())
 
 
 def fastest(work: Callable[[], object], repeats: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:

@@ -20,7 +20,7 @@ from datatrove.utils.hashing import HashConfig  # pyright: ignore[reportMissingI
 from datatrove.utils.word_tokenizers import WordTokenizer  # pyright: ignore[reportMissingImports]
 
 from curation_assets.deduplication.clusters import cluster
-from curation_assets.deduplication.minhash import band_keys, signatures
+from curation_assets.deduplication.minhash import sign, signatures
 
 Partition = set[frozenset[int]]
 """Clusters of two or more documents, by their numbers."""
@@ -64,7 +64,7 @@ def their_clusters(texts: Sequence[str], language: WordTokenizer, folder: Path, 
 
 def our_clusters(texts: Sequence[str], folder: Path) -> Partition:
     """Clusters by ours."""
-    bands = band_keys(pa.array(texts, pa.large_string()))
+    bands = sign(pa.array(texts, pa.large_string()))["bands"]
     dates = pa.nulls(len(texts), pa.timestamp("us", "UTC"))
     part = folder / "bands.parquet"
     pq.write_table(pa.table({"doc": np.arange(len(texts)), "date": dates, "bands": bands}), part)

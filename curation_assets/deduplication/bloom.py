@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation_assets.deduplication.hashing import GOLDEN, hash_bytes, mix
+from curation_assets.deduplication.hashes.mix64 import GOLDEN, hash_bytes, mix
 from curation_assets.filtering.characters import character_classes, inner, string_buffers
 from curation_assets.filtering.words import next_word
 

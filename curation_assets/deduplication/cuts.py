@@ -14,10 +14,10 @@ from curation_assets.deduplication import bloom
 from curation_assets.deduplication.places import MethodParameters, Surroundings
 from curation_assets.deduplication.segments import SEGMENTS, repeated_segments, segments
 from curation_assets.deduplication.substring import duplicate_spans
-from curation_assets.filtering.characters import string_buffers
+from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.lake import LakeError, Partition, Stats
-from curation_assets.lake.parts import ROW_BITS, PartWriter, read_table
+from curation_assets.lake.parts import ROW_BITS, PartWriter, part_number, read_table, split_by_part, values_of
 from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
 from curation_assets.recipes.methods import BloomDuplicates, Method, SegmentDuplicates, SubstringDuplicates
 
@@ -90,7 +90,7 @@ def write_segments(inputs: Inputs, writer: PartWriter, params: MethodParameters)
     assert isinstance(method, SegmentDuplicates)
     for batch in read_texts(inputs, params.place.edits, survivors(inputs, params.place), ("date",)):
         found = segments(batch["text"], method.unit, fold_case=method.fold_case, min_length=method.min_length)
-        writer.write(pa.table([batch["doc"], batch["date"], _sizes(batch["text"]), found], schema=SEGMENT_KEYS))
+        writer.write(pa.table([batch["doc"], batch["date"], text_bytes(batch["text"]), found], schema=SEGMENT_KEYS))
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", batch.num_rows)
 
@@ -173,7 +173,8 @@ def write_texts(job: TextJob) -> Path:
     with PartWriter(job.target, TEXTS, "") as writer:
         left = survivors(job.inputs, job.params.place)
         for batch in read_texts(job.inputs, job.params.place.edits, left, ("date",)):
-            writer.write(pa.table([batch["doc"], batch["date"], _sizes(batch["text"]), batch["text"]], schema=TEXTS))
+            size = text_bytes(batch["text"])
+            writer.write(pa.table([batch["doc"], batch["date"], size, batch["text"]], schema=TEXTS))
     return job.target
 
 
@@ -223,7 +224,7 @@ def write_windows(inputs: Inputs, writer: PartWriter, params: MethodParameters) 
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in read_texts(inputs, params.place.edits, survivors(inputs, params.place), ("record_id",)):
-            sizes.append(pa.table({"doc": batch["doc"], "bytes": _sizes(batch["text"])}))
+            sizes.append(pa.table({"doc": batch["doc"], "bytes": text_bytes(batch["text"])}))
             yield batch
 
     table = bloom.windows(batches(), method.ngram, method.seed, "record_id")
@@ -240,17 +241,15 @@ def cut_paragraphs(job: SnapshotJob) -> Stats:
     paths = job.inputs["keys"].paths(".arrow")
     seen = bloom.BloomFilter.sized(bloom.count_windows(paths), method.false_positive_rate)
     found = bloom.deduplicate(paths, seen, method.threshold, method.level)
-    parts = found["doc"].to_numpy() >> ROW_BITS
     value = found["contained"].fill_null(0).to_numpy().copy()
     survivor = ~found["removed"].to_numpy()
     # Paragraphs alone can leave nothing of a document: then all of it was seen before.
     gone = survivor & (_bytes_of(paths, found["doc"].to_numpy()) <= _cut_bytes(found["paragraphs"].combine_chunks()))
     survivor[gone], value[gone] = False, 1.0
     table = pa.table([found["doc"], pa.array(survivor), pa.array(value), found["paragraphs"]], schema=CUTS)
-    for path in paths:
-        first, last = np.searchsorted(parts, [int(path.stem.removeprefix("part-")) + add for add in (0, 1)])
+    for path, own in split_by_part(table, paths):
         with PartWriter((job.folder / path.name).with_suffix(".parquet"), CUTS, "") as writer:
-            writer.write(table.slice(first, last - first))
+            writer.write(own)
     return _counted(method, len(survivor), int((~survivor).sum()), found["paragraphs"])
 
 
@@ -278,15 +277,9 @@ def _write_cuts(
     for path in paths:
         table = read_table(path, ["doc", "bytes"])
         own = table["doc"].to_numpy()
-        limit = (int(path.stem.removeprefix("part-")) + 1) << ROW_BITS
-        while len(docs) and docs[-1] < limit - (1 << ROW_BITS):
+        while len(docs) and docs[-1] < part_number(path) << ROW_BITS:
             docs, spans = next(pending, (np.empty(0, np.int64), spans))
-        at = np.searchsorted(docs, own)
-        there = at < len(docs)
-        there[there] = docs[at[there]] == own[there]
-        taken = spans.take(pa.array(at, mask=~there))
-        found = taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
-        found = found.cast(bloom.SPANS).fill_null([])
+        found = values_of(own, docs, spans).cast(bloom.SPANS).fill_null([])
         left = table["bytes"].to_numpy() - _cut_bytes(found)
         survivor = (left >= method.min_left) | (found.value_lengths().to_numpy() == 0)
         with PartWriter(folder / path.name, CUTS, "") as writer:
@@ -314,8 +307,3 @@ def _cut_bytes(spans: pa.ListArray) -> np.ndarray:
     sizes = flat.field("end").to_numpy().astype(np.int64) - flat.field("start").to_numpy()
     ends = np.cumsum(spans.value_lengths().to_numpy())
     return np.diff(np.concatenate(([0], sizes)).cumsum()[np.concatenate(([0], ends))])
-
-
-def _sizes(texts: pa.LargeStringArray) -> pa.Array:
-    """Bytes of each text."""
-    return pa.array(np.diff(string_buffers(texts)[0]))

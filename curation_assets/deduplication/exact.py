@@ -21,7 +21,7 @@ from numba import njit
 
 from curation_assets.deduplication.canonical_urls import UrlForm, canonical_urls
 from curation_assets.deduplication.clusters import CLUSTERS
-from curation_assets.deduplication.murmur3 import hash_strings, key_array, murmur3_128
+from curation_assets.deduplication.hashes.murmur3 import hash_strings, key_array, murmur3_128
 from curation_assets.deduplication.normal_form import GROWTH, composed, fold, folded_case
 from curation_assets.filtering.characters import character_classes, string_buffers
 from curation_assets.lake.query import connection, execute

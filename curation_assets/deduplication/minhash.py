@@ -30,10 +30,10 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation_assets.deduplication.hashing import GOLDEN, mix
-from curation_assets.deduplication.sha1 import sha1_64
+from curation_assets.deduplication.hashes.mix64 import GOLDEN, finished, mix, mixed
+from curation_assets.deduplication.hashes.sha1 import sha1_64
+from curation_assets.deduplication.hashes.xxh64 import xxh64
 from curation_assets.deduplication.shingles import separate
-from curation_assets.deduplication.xxh64 import xxh64
 from curation_assets.filtering.characters import string_buffers
 
 HashFunction = Literal["sha1", "xxhash"]
@@ -121,19 +121,12 @@ def _smallest(
                 out[i, p] = smallest
 
 
-def _finalised(hashes: np.ndarray) -> np.ndarray:
-    """MurmurHash3's 64-bit finaliser of uint64 values."""
-    hashes = (hashes ^ (hashes >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    hashes = (hashes ^ (hashes >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return hashes ^ (hashes >> np.uint64(33))
-
-
 def _minima(shingles: Shingles, count: int, seed: int, family: Family) -> np.ndarray:
     """Signatures of `count` permutations: uint64[n, count], zero for a document without shingles."""
     a, b = permutations(count, seed, family)
     out = np.zeros((shingles.first.size - 1, count), np.uint64)
     prime = family == "datatrove"
-    hashes = shingles.hashes if prime else _finalised(shingles.hashes)
+    hashes = shingles.hashes if prime else finished(shingles.hashes)
     _smallest(hashes, shingles.first, shingles.ngram, a, b, prime, out)
     return out
 
@@ -221,13 +214,6 @@ def _group_hashes(groups: pa.Array) -> np.ndarray:
     return xxh64(data.copy(), offsets[:-1].copy(), offsets[1:].copy())
 
 
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """`hashing.mix` over an array."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
 SIGNED = ("bands", "sample", "shingles")
 """Columns of `sign`."""
 
@@ -285,11 +271,11 @@ def sign(
         valid[batch] = np.diff(shingles.first) >= ngram
         keys[batch] = band_hashes(_minima(shingles, bands * rows, seed, family), bands, rows)
         if limit:
-            chosen[batch] = _mixed(_minima(shingles, 1, (seed + SAMPLE_SEED) % 2**32, family)[:, 0])
+            chosen[batch] = mixed(_minima(shingles, 1, (seed + SAMPLE_SEED) % 2**32, family)[:, 0])
         if groups is not None:
             group = _group_hashes(groups[batch])
-            keys[batch] = _mixed(keys[batch] ^ group[:, None])
-            chosen[batch] = _mixed(chosen[batch] ^ group)
+            keys[batch] = mixed(keys[batch] ^ group[:, None])
+            chosen[batch] = mixed(chosen[batch] ^ group)
         if limit:
             sampled[batch] = valid[batch] & (chosen[batch] <= limit)
         wanted = valid[batch] if all_shingles else sampled[batch]
@@ -302,18 +288,3 @@ def sign(
         ],
         SIGNED,
     )
-
-
-def band_keys(
-    texts: pa.LargeStringArray,
-    ngram: int = 5,
-    bands: int = 14,
-    rows: int = 8,
-    seed: int = 1,
-    hash_function: HashFunction = "sha1",
-    family: Family = "datatrove",
-    groups: pa.Array | None = None,
-) -> pa.FixedSizeListArray:
-    """The `bands` of `sign` alone: fixed_size_list<uint64>[bands], null where the document has no signature."""
-    signed = sign(texts, ngram, bands, rows, seed, hash_function, family, groups=groups)
-    return signed.column("bands")  # pyright: ignore[reportReturnType]

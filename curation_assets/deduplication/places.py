@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.filtering.survivors import Place
+from curation_assets.filtering.survivors import Place, edit_inputs, named
 from curation_assets.lake.lake import Key
 from curation_assets.lake.station import Check
 from curation_assets.recipes.methods import Method
@@ -35,8 +35,8 @@ class Surroundings:
 
     def parameters(self, method: Method) -> MethodParameters:
         """The method at its place in the recipe."""
-        edits = tuple((key[-1], column) for key, column in self.edits.items())
-        return MethodParameters(method=method, place=Place(position=self.recipe.positions[method.name], edits=edits))
+        place = Place(position=self.recipe.positions[method.name], edits=named(self.edits))
+        return MethodParameters(method=method, place=place)
 
     @property
     def inputs(self) -> dict[str, Key]:
@@ -45,7 +45,7 @@ class Surroundings:
             "documents": self.documents,
             "filter_verdicts": (self.recipe.name, "filter_verdicts"),
             **({"previous": self.previous} if self.previous else {}),
-            **{key[-1]: key for key in self.edits},
+            **edit_inputs(self.edits),
         }
 
     def all_have_one_row(self, method: Method) -> Check:

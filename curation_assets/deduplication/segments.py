@@ -14,7 +14,7 @@ import pyarrow as pa
 from numba import njit
 
 from curation_assets.deduplication.exact import Part, key_files
-from curation_assets.deduplication.murmur3 import murmur3_128
+from curation_assets.deduplication.hashes.murmur3 import murmur3_128
 from curation_assets.deduplication.normal_form import GROWTH, fold, folded_case
 from curation_assets.filtering.characters import character_classes, inner, string_buffers
 from curation_assets.filtering.lines import line_end, stripped

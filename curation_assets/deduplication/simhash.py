@@ -21,7 +21,7 @@ from numba import njit
 
 from curation_assets.deduplication.clusters import Source, members_of
 from curation_assets.deduplication.forest import NO_DATE, Survivor, preference, unite
-from curation_assets.deduplication.hashing import hash_bytes
+from curation_assets.deduplication.hashes.mix64 import hash_bytes
 from curation_assets.deduplication.shingles import separate
 from curation_assets.filtering.characters import inner
 

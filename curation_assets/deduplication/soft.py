@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation_assets.deduplication.hashing import GOLDEN, hash_bytes, mix
+from curation_assets.deduplication.hashes.mix64 import GOLDEN, hash_bytes, mix
 from curation_assets.deduplication.shingles import separate
 from curation_assets.filtering.characters import inner
 from curation_assets.lake.parts import read_batches

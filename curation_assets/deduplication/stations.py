@@ -18,10 +18,10 @@ from curation_assets.deduplication import band_index, clusters, minhash, simhash
 from curation_assets.deduplication.audit import audit
 from curation_assets.deduplication.exact import groups, text_keys, url_keys
 from curation_assets.deduplication.places import MethodParameters, Surroundings
-from curation_assets.filtering.characters import string_buffers
+from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.lake import Stats
-from curation_assets.lake.parts import ROW_BITS, PartWriter, read_table
+from curation_assets.lake.parts import PartWriter, read_table, split_by_part, with_docs
 from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
 from curation_assets.recipes.methods import Method, MinHash, SimHash, TextDuplicates, UrlDuplicates
 
@@ -131,8 +131,7 @@ def write_keys(inputs: Inputs, writer: PartWriter, params: MethodParameters) -> 
     left = survivors(inputs, params.place)
     languages = None
     if "languages" in inputs:
-        languages = read_table(inputs["languages"], ["doc", "language"])
-        languages = languages.filter(pa.array(np.isin(languages["doc"].to_numpy(), left)))["language"]
+        languages = with_docs(read_table(inputs["languages"], ["doc", "language"]), left)["language"]
     row = 0
     for batch in read_texts(inputs, params.place.edits, left, ("date", "url")):
         if languages is not None:
@@ -160,13 +159,10 @@ def group_snapshot(job: SnapshotJob) -> Stats:
     method: Method = job.params
     paths = job.inputs["keys"].paths(".parquet")
     members = COMPARISONS[method.name].group(job, method, paths).combine_chunks()
-    clustered = members["doc"].to_numpy()
-    parts = clustered >> ROW_BITS
     rows = dropped = 0
-    for path in paths:
+    for path, own in split_by_part(members, paths):
         docs = read_table(path, ["doc"])["doc"].to_numpy()
-        first, last = np.searchsorted(parts, [int(path.stem.removeprefix("part-")) + add for add in (0, 1)])
-        table = _rows(docs, members.slice(first, last - first))
+        table = _rows(docs, own)
         with PartWriter(job.folder / path.name, DUPLICATES, "") as writer:
             writer.write(table)
         rows += len(docs)
@@ -213,16 +209,11 @@ def _audited(paths: Sequence[Path], method: MinHash) -> Stats:
 
 
 def _url_columns(batch: pa.RecordBatch, method: UrlDuplicates, left: int) -> Columns:
-    return {"key": url_keys(batch["url"], method.form), "length": _lengths(batch)}
+    return {"key": url_keys(batch["url"], method.form), "length": pa.array(text_bytes(batch["text"]))}
 
 
 def _text_columns(batch: pa.RecordBatch, method: TextDuplicates, left: int) -> Columns:
-    return {"key": text_keys(batch["text"], fold_case=method.fold_case), "length": _lengths(batch)}
-
-
-def _lengths(batch: pa.RecordBatch) -> pa.Array:
-    """Bytes of each text."""
-    return pa.array(np.diff(string_buffers(batch["text"])[0]))
+    return {"key": text_keys(batch["text"], fold_case=method.fold_case), "length": pa.array(text_bytes(batch["text"]))}
 
 
 def _signed_columns(batch: pa.RecordBatch, method: MinHash, left: int) -> Columns:

@@ -7,7 +7,7 @@ with int64[n + 1] offsets.
 import numpy as np
 from numba import njit
 
-from curation_assets.deduplication.hashing import GOLDEN, hash_bytes, mix
+from curation_assets.deduplication.hashes.mix64 import GOLDEN, hash_bytes, mix
 from curation_assets.filtering.characters import inner
 from curation_assets.filtering.words import doubled, widened, word_spans
 

@@ -131,6 +131,11 @@ def string_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     return view, characters
 
 
+def text_bytes(texts: pa.LargeStringArray) -> np.ndarray:
+    """Bytes of each text, int64[n]."""
+    return np.diff(string_buffers(texts)[0])
+
+
 # Numba's type stubs do not know the two wrapper options.
 inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # pyright: ignore[reportCallIssue]
 """Compile a function that only other kernels call, without the costly entry points for Python and C."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from curation_assets.filtering.edits import EDITS
 from curation_assets.filtering.finishing import encoding_edits, symbol_line_edits
 from curation_assets.filtering.pii import PII_SPANS, find_pii
-from curation_assets.filtering.survivors import Edits, read_texts
+from curation_assets.filtering.survivors import Edits, edit_inputs, named, read_texts
 from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.station import Check, Inputs, PartStation
@@ -23,7 +23,8 @@ DOC = pa.field("doc", pa.int64())
 CHECKS = (Check("kept_documents_have_one_row", "The table has exactly one row for each kept document."),)
 
 Repair = Literal["encoding", "symbol_lines"]
-REPAIRS: dict[Repair, tuple[Callable[[pa.LargeStringArray], pa.ListArray], str]] = {
+Find = Callable[[pa.LargeStringArray], pa.ListArray]
+REPAIRS: dict[Repair, tuple[Find, str]] = {
     "encoding": (encoding_edits, "Mojibake and control characters mended by ftfy, as FineWeb2 sets it."),
     "symbol_lines": (symbol_line_edits, "Lines of nothing but table symbols, removed as FineWeb2 does."),
 }
@@ -63,7 +64,7 @@ def edit_stations(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> t
 def _inputs(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> dict[str, Key]:
     return {
         "documents": documents,
-        **{key[-1]: key for key in edits},
+        **edit_inputs(edits),
         "verdicts": (recipe.name, "verdicts"),
     }
 
@@ -76,27 +77,19 @@ def repairs(recipe: Recipe, documents: Key, edits: Mapping[Key, str], repair: Re
         description=f"{REPAIRS[repair][1]} As byte spans of the text so far, with what replaces them.",
         version="1",
         libraries=("ftfy",) if repair == "encoding" else (),
-        params=RepairParameters(repair=repair, edits=tuple((key[-1], column) for key, column in edits.items())),
+        params=RepairParameters(repair=repair, edits=named(edits)),
         inputs=_inputs(recipe, documents, edits),
         schema=pa.schema([DOC, ("edits", EDITS)]),
         step=find_repairs,
         columns={"edits": "start, end (bytes of the text before) and replacement of each span"},
-        origins={"edits": (("documents", "text"), *((key[-1], column) for key, column in edits.items()))},
+        origins={"edits": (("documents", "text"), *named(edits))},
         conservation=CHECKS,
     )
 
 
 def find_repairs(inputs: Inputs, writer: PartWriter, params: RepairParameters) -> None:
     """Find what is to be mended in one part."""
-    find = REPAIRS[params.repair][0]
-    verdicts = read_table(inputs["verdicts"], ["doc", "verdict"])
-    kept = verdicts.filter(pc.field("verdict") == KEPT)["doc"].to_numpy()
-    for batch in read_texts(inputs, params.edits, kept):
-        edits = find(batch["text"])
-        writer.write(pa.table({"doc": batch["doc"], "edits": edits}))
-        writer.count("rows_in", batch.num_rows)
-        writer.count("rows_out", batch.num_rows)
-        writer.count("spans", len(edits.flatten()))
+    _find(inputs, writer, params.edits, REPAIRS[params.repair][0])
 
 
 def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartStation:
@@ -107,23 +100,28 @@ def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartS
         description="E-mail addresses and public IP addresses in the text of the documents that are kept, as byte "
         "spans with their replacements (FineWeb's PII formatter, restarted in each document).",
         version="2",
-        params=PiiParameters(pii=recipe.pii, edits=tuple((key[-1], column) for key, column in edits.items())),
+        params=PiiParameters(pii=recipe.pii, edits=named(edits)),
         inputs=_inputs(recipe, documents, edits),
         schema=pa.schema([DOC, ("masks", PII_SPANS)]),
         step=find_spans,
         columns={"masks": "start, end (bytes of the text before masking), kind and replacement of each span"},
-        origins={"masks": (("documents", "text"), *((key[-1], column) for key, column in edits.items()))},
+        origins={"masks": (("documents", "text"), *named(edits))},
         conservation=CHECKS,
     )
 
 
 def find_spans(inputs: Inputs, writer: PartWriter, params: PiiParameters) -> None:
     """Find the personal data of one part."""
+    _find(inputs, writer, params.edits, lambda texts: find_pii(texts, params.pii.email, params.pii.public_ip))
+
+
+def _find(inputs: Inputs, writer: PartWriter, edits: Edits, find: Find) -> None:
+    """Write what is found in the texts, after some edits, of the documents of one part that are kept."""
     verdicts = read_table(inputs["verdicts"], ["doc", "verdict"])
     kept = verdicts.filter(pc.field("verdict") == KEPT)["doc"].to_numpy()
-    for batch in read_texts(inputs, params.edits, kept):
-        masks = find_pii(batch["text"], params.pii.email, params.pii.public_ip)
-        writer.write(pa.table({"doc": batch["doc"], "masks": masks}))
+    for batch in read_texts(inputs, edits, kept):
+        spans = find(batch["text"])
+        writer.write(pa.table([batch["doc"], spans], names=writer.schema.names))
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", batch.num_rows)
-        writer.count("spans", len(masks.flatten()))
+        writer.count("spans", len(spans.flatten()))

@@ -6,13 +6,13 @@ give the same label as the whole text 98 % of the time at about a seventh of the
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+
+from curation_assets.filtering.fasttext_model import joined_lines, top_labels
 
 MODEL = Path(__file__).parent / "lid.176.ftz"
 """lid.176, compressed; put there when the package is built."""
@@ -23,19 +23,6 @@ LANGUAGE_ANNOTATIONS = pa.schema(
 """The most probable language, null where there is no letter, and its probability."""
 
 
-@cache
-def _load(model: Path) -> Any:
-    if not model.is_file():
-        raise FileNotFoundError(
-            f"language model {model} is missing. Building the package puts lid.176.ftz there: run "
-            "`pip install -e .` in the source tree, or copy any fastText classifier to that path."
-        )
-    import fasttext
-
-    # The binding beneath `predict`: it takes a batch, and NumPy versions do not concern it.
-    return fasttext.load_model(str(model)).f
-
-
 def identify_language(texts: pa.LargeStringArray, characters: int = 1000, model: Path = MODEL) -> pa.Table:
     """Most probable language of each text, from its first `characters` code points.
 
@@ -44,19 +31,19 @@ def identify_language(texts: pa.LargeStringArray, characters: int = 1000, model:
     because fastText's softmax can pass 1 by rounding. A text that is null or has no letter in those
     characters has no language (null) and score 0.
 
-    Line breaks become spaces as in FineWeb, NULs are removed, and so is the token "</s>", at which fastText
-    stops reading. The model is loaded once per process; FileNotFoundError when it is missing.
+    Line breaks become spaces as in FineWeb (`joined_lines`). FileNotFoundError when the model is missing.
     """
-    head = pl.Series(texts.cast(pa.large_string())).str.head(characters)
-    # NULs first: "<", NUL, "/s>" would otherwise become the token that is taken out.
-    line = head.str.replace_all("\0", "", literal=True).str.replace_many(["\n", "\r", "</s>"], [" "])
+    if not model.is_file():
+        raise FileNotFoundError(
+            f"language model {model} is missing. Building the package puts lid.176.ftz there: run "
+            "`pip install -e .` in the source tree, or copy any fastText classifier to that path."
+        )
+    line = joined_lines(pl.Series(texts.cast(pa.large_string())).str.head(characters))
     rows = line.str.contains(r"\p{L}").fill_null(False).arg_true()
-    # The closing line break is part of fastText's input: without it the end-of-sentence token is missing.
-    lines = (line.gather(rows) + "\n").to_list()
-    labels, probabilities = _load(model).multilinePredict(lines, 1, 0.0, "strict")
+    labels, probabilities = top_labels(line.gather(rows), model)
     language = pl.repeat(None, len(line), dtype=pl.String, eager=True)
     score = np.zeros(len(line), dtype=np.float32)
-    if lines:
+    if len(rows):
         best = pl.Series([label[0] for label in labels], dtype=pl.String).str.strip_prefix("__label__")
         language = language.scatter(rows, best)
         score[rows.to_numpy()] = np.clip(np.concatenate(probabilities), 0.0, 1.0)

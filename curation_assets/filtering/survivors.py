@@ -4,7 +4,7 @@ A text changes on its way: lines are dropped, spans are cut, addresses are maske
 the text before it, so the text at any station is what was extracted with the edits before it, applied in order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +12,22 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from curation_assets.filtering.edits import apply_edits, as_edits
-from curation_assets.lake.parts import read_batches, read_table
+from curation_assets.lake.lake import Key
+from curation_assets.lake.parts import read_batches, read_table, values_of, with_docs
 from curation_assets.lake.station import Inputs
 
 Edits = tuple[tuple[str, str], ...]
 """Input and column of each table of edits, in the order in which they apply."""
+
+
+def named(edits: Mapping[Key, str]) -> Edits:
+    """Tables of edits and their columns, with each table as the input that `edit_inputs` makes it."""
+    return tuple((key[-1], column) for key, column in edits.items())
+
+
+def edit_inputs(edits: Mapping[Key, str]) -> dict[str, Key]:
+    """Tables of edits as inputs of a station."""
+    return {key[-1]: key for key in edits}
 
 
 class Place(BaseModel):
@@ -54,22 +65,15 @@ def read_texts(
     """
     tables = [(read_table(inputs[name], ["doc", column]), column) for name, column in edits]
     for batch in read_batches(inputs["documents"], ["doc", "text", *columns]):
-        docs = batch.column("doc").to_numpy()
-        wanted = np.isin(docs, keep, assume_unique=True)
-        if not wanted.any():
+        chosen = with_docs(batch, keep)
+        if not chosen.num_rows:
             continue
-        chosen = batch.filter(pa.array(wanted))
         text = chosen.column("text").cast(pa.large_string())
         for table, column in tables:
-            text = apply_edits(text, edits_of(table, column, docs[wanted]))
+            text = apply_edits(text, edits_of(table, column, chosen["doc"].to_numpy()))
         yield chosen.set_column(chosen.schema.get_field_index("text"), "text", text)
 
 
 def edits_of(table: pa.Table, column: str, docs: np.ndarray) -> pa.ListArray:
     """The edits (type `EDITS`) that a table sorted by `doc` holds for some documents; null for those it lacks."""
-    known = table["doc"].to_numpy()
-    rows = np.searchsorted(known, docs)
-    there = rows < len(known)
-    there[there] = known[rows[there]] == docs[there]
-    taken = table[column].take(pa.array(rows, mask=~there))
-    return as_edits(taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken)
+    return as_edits(values_of(docs, table["doc"].to_numpy(), table[column]))

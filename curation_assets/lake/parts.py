@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,8 @@ STATS = b"curation.stats"
 ROW_BITS = 32
 """`doc` is `part << ROW_BITS | row`."""
 
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
+
 BATCH_ROWS = 1024
 """Rows that a station works on at a time."""
 
@@ -25,6 +27,11 @@ BATCH_ROWS = 1024
 def part_name(part: int, suffix: str = "parquet") -> str:
     """The file name of a part."""
     return f"part-{part:05d}.{suffix}"
+
+
+def part_number(path: Path) -> int:
+    """The part of a file that has a name of `part_name`."""
+    return int(path.stem.removeprefix("part-"))
 
 
 class PartWriter:
@@ -125,3 +132,26 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 def rows_of(docs: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Row numbers inside their part, int64, of document keys."""
     return docs.to_numpy() & ((1 << ROW_BITS) - 1)
+
+
+def split_by_part(table: pa.Table, paths: Sequence[Path]) -> Iterator[tuple[Path, pa.Table]]:
+    """Each file of a part with the rows of a table, sorted by `doc`, that belong to that part."""
+    docs = table["doc"].to_numpy()
+    for path in paths:
+        part = part_number(path)
+        first, last = np.searchsorted(docs, [part << ROW_BITS, (part + 1) << ROW_BITS])
+        yield path, table.slice(first, last - first)
+
+
+def with_docs(rows: Rows, docs: np.ndarray) -> Rows:
+    """The rows whose `doc` is one of `docs` (int64); neither holds a document twice."""
+    return rows.filter(pa.array(np.isin(rows["doc"].to_numpy(), docs, assume_unique=True)))
+
+
+def values_of(docs: np.ndarray, known: np.ndarray, values: pa.ChunkedArray) -> pa.Array:
+    """The value of each of `docs` (int64), from the values of the documents `known`, sorted; null for unknown ones."""
+    rows = np.searchsorted(known, docs)
+    there = rows < len(known)
+    there[there] = known[rows[there]] == docs[there]
+    taken = values.take(pa.array(rows, mask=~there))
+    return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from curation_assets.lake.lake import Partition, Stats, file_sha256, fingerprint, write_atomically
-from curation_assets.lake.parts import PartWriter, read_batches, read_table
+from curation_assets.lake.parts import PartWriter, part_number, read_batches, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
 from curation_assets.packing.sequences import SEGMENTS, count_sequences, cuts, fill, pack
 from curation_assets.packing.shards import (
@@ -287,7 +287,7 @@ def write_shards(job: SnapshotJob) -> Stats:
     params: ShardParameters = job.params
     (segments_path,) = job.inputs["packed_sequences"].paths(SEGMENTS_FILE)
     tokenizer_path = job.inputs["tokenizer"].folder / TOKENIZER_FILE
-    token_parts = {int(path.stem.removeprefix("part-")): path for path in job.inputs["tokens"].paths(".arrow")}
+    token_parts = {part_number(path): path for path in job.inputs["tokens"].paths(".arrow")}
     length = params.packing.sequence_length
     segments = read_table(segments_path)
     jobs = [

@@ -4,7 +4,7 @@ Each has a table with one row for each document that was left, which says whethe
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -165,22 +165,7 @@ def limit_of(method: Deciding) -> float:
     return 1
 
 
-METHODS: dict[str, type[Deciding]] = {
-    model.model_fields["name"].default: model
-    for model in (
-        UrlDuplicates,
-        TextDuplicates,
-        SegmentDuplicates,
-        MinHash,
-        SimHash,
-        SubstringDuplicates,
-        BloomDuplicates,
-        QualityScores,
-    )
-}
-"""All of them, by the name that a recipe calls them."""
-
-Method = Annotated[
+_Any = (
     UrlDuplicates
     | TextDuplicates
     | SegmentDuplicates
@@ -188,6 +173,10 @@ Method = Annotated[
     | SimHash
     | SubstringDuplicates
     | BloomDuplicates
-    | QualityScores,
-    Field(discriminator="name"),
-]
+    | QualityScores
+)
+
+Method = Annotated[_Any, Field(discriminator="name")]
+
+METHODS: dict[str, type[Deciding]] = {model.model_fields["name"].default: model for model in get_args(_Any)}
+"""All of them, by the name that a recipe calls them."""

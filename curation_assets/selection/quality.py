@@ -1,14 +1,13 @@
 """Quality by a fastText classifier, as DCLM-Baseline scores its documents (Li et al. 2024, "DataComp-LM")."""
 
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from curation_assets.deduplication.places import MethodParameters, Surroundings
+from curation_assets.filtering.fasttext_model import joined_lines, top_labels
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.lake import file_sha256
 from curation_assets.lake.parts import PartWriter
@@ -66,14 +65,6 @@ def score(inputs: Inputs, writer: PartWriter, params: ScoringParameters) -> None
             writer.count(f"dropped.{method.verdict}", int((~passed).sum()))
 
 
-@cache
-def _load(model: Path) -> Any:
-    import fasttext
-
-    # The binding beneath `predict`: it takes a batch, and NumPy versions do not concern it.
-    return fasttext.load_model(str(model)).f
-
-
 def score_texts(texts: pa.LargeStringArray, model: Path, negative_label: str) -> np.ndarray:
     """Probability, float64[n] from 0 to 1, that each text is none of the negative label's.
 
@@ -81,10 +72,8 @@ def score_texts(texts: pa.LargeStringArray, model: Path, negative_label: str) ->
     probability is that of the top label, or one minus it where the top label is the negative one. A text for which
     the model has no label scores 0.
     """
-    line = pl.Series(pl.from_arrow(texts)).str.strip_chars()
-    # "</s>" is the token at which fastText stops reading, and a NUL ends its input.
-    line = line.str.replace_all("\0", "", literal=True).str.replace_many(["\n", "\r", "</s>"], [" "])
-    labels, probabilities = _load(model).multilinePredict((line + "\n").to_list(), 1, 0.0, "strict")
+    lines = joined_lines(pl.Series(pl.from_arrow(texts)).str.strip_chars())
+    labels, probabilities = top_labels(lines, model)
     values = [
         0.0 if not len(label) else 1 - value[0] if label[0] == negative_label else value[0]
         for label, value in zip(labels, probabilities, strict=True)

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.filtering.survivors import Edits, read_texts
+from curation_assets.filtering.characters import text_bytes
+from curation_assets.filtering.survivors import Edits, edit_inputs, named, read_texts
 from curation_assets.lake.lake import Key
-from curation_assets.lake.parts import PartWriter, read_table
+from curation_assets.lake.parts import PartWriter, read_table, with_docs
 from curation_assets.lake.station import Check, Inputs, PartStation
 from curation_assets.recipes.recipe import KEPT, Recipe
 
@@ -48,12 +48,12 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
         description="The documents that are kept: text after all edits and masks, with where it came from. "
         "Plain Parquet for DuckDB, Polars, Spark or Hugging Face `datasets`.",
         version="2",
-        params=CorpusParameters(edits=tuple((key[-1], column) for key, column in edits.items())),
+        params=CorpusParameters(edits=named(edits)),
         inputs={
             "verdicts": (recipe.name, "verdicts"),
             "documents": documents,
             "languages": languages,
-            **{key[-1]: key for key in edits},
+            **edit_inputs(edits),
         },
         schema=CORPUS,
         step=assemble,
@@ -61,7 +61,7 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
             "text": "as extracted, after all edits and masks",
             "cluster_size": "near-duplicates it stands for",
         },
-        origins={"text": (("documents", "text"), *((key[-1], column) for key, column in edits.items()))},
+        origins={"text": (("documents", "text"), *named(edits))},
         conservation=(
             Check("corpus_is_what_was_kept", "Exactly the documents with the verdict `kept`, each with text."),
         ),
@@ -73,7 +73,7 @@ def assemble(inputs: Inputs, writer: PartWriter, params: CorpusParameters) -> No
     verdicts = read_table(inputs["verdicts"], ["doc", "verdict", "cluster_size"])
     kept = verdicts.filter(pc.field("verdict") == KEPT)
     docs = kept["doc"].to_numpy()
-    languages = _rows(read_table(inputs["languages"]), docs)
+    languages = with_docs(read_table(inputs["languages"]), docs)
     row = 0
     for batch in read_texts(inputs, params.edits, docs, COPIED):
         rows = slice(row, row + batch.num_rows)
@@ -83,14 +83,5 @@ def assemble(inputs: Inputs, writer: PartWriter, params: CorpusParameters) -> No
             table = table.append_column(name, languages[name][rows])
         writer.write(table.append_column("cluster_size", kept["cluster_size"][rows]))
         writer.count("rows_out", table.num_rows)
-        writer.count("text_bytes", _bytes(batch["text"]))
+        writer.count("text_bytes", text_bytes(batch["text"]).sum())
     writer.count("rows_in", verdicts.num_rows)
-
-
-def _rows(table: pa.Table, docs: np.ndarray) -> pa.Table:
-    return table.filter(pa.array(np.isin(table["doc"].to_numpy(), docs)))
-
-
-def _bytes(texts: pa.LargeStringArray) -> int:
-    offsets = np.frombuffer(texts.buffers()[1], np.int64)
-    return int(offsets[texts.offset + len(texts)] - offsets[texts.offset])

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from curation_assets.deduplication.soft import weigh
 from curation_assets.lake.lake import Stats
-from curation_assets.lake.parts import ROW_BITS, PartWriter, read_table
+from curation_assets.lake.parts import PartWriter, read_table, split_by_part
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation
 from curation_assets.recipes.recipe import KEPT, Recipe, Rehydration, SoftWeights
 from curation_assets.selection.rehydration import removal_rates, repetitions, weights
@@ -100,9 +100,7 @@ def weigh_commonness(job: SnapshotJob) -> Stats:
     params: SoftWeights = job.params
     paths = job.inputs["corpus"].paths(".parquet")
     weighed = weigh(paths, params.cells, params.seed, params.classes, params.cap)
-    parts = weighed["doc"].to_numpy() >> ROW_BITS
-    for path in paths:
-        first, last = np.searchsorted(parts, [int(path.stem.removeprefix("part-")) + add for add in (0, 1)])
+    for path, own in split_by_part(weighed, paths):
         with PartWriter(job.folder / path.name, SOFT, "") as writer:
-            writer.write(weighed.slice(first, last - first))
+            writer.write(own)
     return {"rows_in": weighed.num_rows, "rows_out": weighed.num_rows}

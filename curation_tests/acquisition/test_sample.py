@@ -37,7 +37,7 @@ from curation_assets.acquisition.sample.snapshot import (
     sample_files,
     write_sample,
 )
-from curation_assets.deduplication.minhash import band_keys
+from curation_assets.deduplication.minhash import sign
 from curation_assets.filtering.edits import apply_edits
 from curation_assets.filtering.language import identify_language
 from curation_assets.filtering.pii import find_pii
@@ -319,9 +319,8 @@ def _outcomes() -> tuple[dict[str, str], dict[str, str]]:
     passed.sort()
     kept: dict[str, str] = {}
     clusters: list[set[tuple[int, int]]] = []
-    for (_, _, record_id, text), bands in zip(
-        passed, band_keys(pa.array([text for *_, text in passed], pa.large_string())).to_pylist(), strict=True
-    ):
+    signed = sign(pa.array([text for *_, text in passed], pa.large_string()))
+    for (_, _, record_id, text), bands in zip(passed, signed["bands"].to_pylist(), strict=True):
         keys = set(enumerate(bands or []))
         joined = [cluster for cluster in clusters if cluster & keys]
         for cluster in joined:

@@ -18,7 +18,7 @@ from curation_assets.deduplication import exact
 from curation_assets.deduplication.canonical_urls import UrlForm
 from curation_assets.deduplication.clusters import CLUSTERS
 from curation_assets.deduplication.exact import Survivor, groups, text_keys, url_keys
-from curation_assets.deduplication.murmur3 import KEY, hash_strings
+from curation_assets.deduplication.hashes.murmur3 import KEY, hash_strings
 
 Row = tuple[int, dt.datetime | None, int | None, bytes | None]
 LETTERS = "aAbé\u0301e \n\u2003\u0000ßẞΣςİ字\U0001d400"

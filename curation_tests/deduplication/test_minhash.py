@@ -12,12 +12,12 @@ from datasketch.hashfunc import sha1_hash64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation_assets.deduplication.hashes.xxh64 import xxh64
 from curation_assets.deduplication.minhash import (
     SIGNED,
     Family,
     HashFunction,
     band_hashes,
-    band_keys,
     candidate_probability,
     hash_shingles,
     permutations,
@@ -26,7 +26,6 @@ from curation_assets.deduplication.minhash import (
     signatures,
 )
 from curation_assets.deduplication.shingles import simplified_words
-from curation_assets.deduplication.xxh64 import xxh64
 
 GOLDEN_TEXT = "The quick brown fox jumps over the lazy dog, twice in 2024; nobody saw the 1,234.56 dogs again."
 GOLDEN_A = [775169054918279404, 1758426461858698313]
@@ -138,7 +137,7 @@ def test_parameters_of_every_recipe(family: Family) -> None:
     texts = large([GOLDEN_TEXT, GOLDEN_TEXT.upper(), "Something else, of only so many words."])
     published = [(14, 8, 5), (450, 20, 5), (14, 9, 13), (9, 13, 13), (5, 25, 13), (1, 128, 13), (20, 5, 5), (26, 11, 5)]
     for bands, rows, ngram in published:
-        keys = band_keys(texts, ngram, bands, rows, family=family)
+        keys = sign(texts, ngram, bands, rows, family=family)["bands"]
         assert keys.type == pa.list_(pa.uint64(), bands)
         assert keys[0] == keys[1] != keys[2]
         assert keys[2].is_valid == (ngram == 5)
@@ -165,14 +164,13 @@ def test_documents_of_two_groups_never_meet() -> None:
     for a, b in ((0, 1), (0, 3), (1, 3)):
         assert not set(keys[a]) & set(keys[b])
         assert samples[a] != samples[b]
-    assert not set(keys[0]) & set(band_keys(texts).to_pylist()[0])
+    assert not set(keys[0]) & set(sign(texts)["bands"].to_pylist()[0])
 
 
 def test_what_a_part_stores() -> None:
     texts = large([f"this is document {'y' * (i % 300)} of them" if i % 9 else None for i in range(600)])
     signed = sign(texts)
     assert tuple(signed.schema.names) == SIGNED
-    assert signed["bands"].equals(band_keys(texts))
     assert signed["sample"].null_count == signed["shingles"].null_count == 600
     everything = sign(texts, sample=1.0)
     assert everything["sample"].null_count == everything["bands"].null_count == 67
@@ -192,19 +190,19 @@ def test_what_a_part_stores() -> None:
 def test_documents_of_fewer_words_than_a_shingle_have_no_keys() -> None:
     texts = large(["one two three four", "one two three four five", None, "", "1 - 2 - 3 - 4", "一二三四五"])
     assert signatures(texts)[1].tolist() == [False, True, False, False, False, True]
-    assert band_keys(texts).is_valid().to_pylist() == [False, True, False, False, False, True]
+    assert sign(texts)["bands"].is_valid().to_pylist() == [False, True, False, False, False, True]
 
 
 def test_punctuation_case_and_marks_do_not_matter() -> None:
-    keys = band_keys(large(["Éa, B! c (d) 17 f", "ea b c d 4.2 F"])).to_pylist()
+    keys = sign(large(["Éa, B! c (d) 17 f", "ea b c d 4.2 F"]))["bands"].to_pylist()
     assert keys[0] == keys[1]
 
 
 def test_band_keys_do_not_depend_on_batches() -> None:
     texts = large([f"document number {'x' * (i % 97)} says {i % 1000} a thing" if i % 7 else None for i in range(2100)])
-    keys = band_keys(texts)
+    keys = sign(texts)["bands"]
     assert keys.type == pa.list_(pa.uint64(), 14)
-    assert keys[1000:1100].to_pylist() == band_keys(texts[1000:1100]).to_pylist()
+    assert keys[1000:1100].to_pylist() == sign(texts[1000:1100])["bands"].to_pylist()
     values, valid = signatures(texts)
     hashes = band_hashes(values, 14, 8)
     assert keys.to_pylist() == [row if has else None for row, has in zip(hashes.tolist(), valid, strict=True)]

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curation_assets.deduplication import segments as module
-from curation_assets.deduplication.murmur3 import hash_strings
+from curation_assets.deduplication.hashes.murmur3 import hash_strings
 from curation_assets.deduplication.segments import REMOVALS, SEGMENTS, Scope, Unit, repeated_segments, segments
 from curation_assets.filtering.edits import apply_edits, as_edits
 

@@ -7,6 +7,7 @@ twice as fast as SHA-1 on shingles.
 import numpy as np
 from numba import njit
 
+from curation_assets.deduplication.hashes.mix64 import read_word, rotate
 from curation_assets.filtering.characters import inner
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
@@ -17,22 +18,8 @@ _P5 = np.uint64(0x27D4EB2F165667C5)
 
 
 @inner
-def _rotate(value: np.uint64, bits: int) -> np.uint64:
-    return value << np.uint64(bits) | value >> np.uint64(64 - bits)
-
-
-@inner
-def _read(text: np.ndarray, position: int, size: int) -> np.uint64:
-    """The `size` bytes from a position as a little-endian number."""
-    value = np.uint64(0)
-    for k in range(size):
-        value |= np.uint64(text[position + k]) << np.uint64(8 * k)
-    return value
-
-
-@inner
 def _round(lane: np.uint64, value: np.uint64) -> np.uint64:
-    return _rotate(lane + value * _P2, 31) * _P1
+    return rotate(lane + value * _P2, 31) * _P1
 
 
 @inner
@@ -47,24 +34,24 @@ def xxh64_of(text: np.ndarray, start: int, stop: int) -> np.uint64:
     if stop - start >= 32:
         lane1, lane2, lane3, lane4 = _P1 + _P2, _P2, np.uint64(0), np.uint64(0) - _P1
         while position + 32 <= stop:
-            lane1 = _round(lane1, _read(text, position, 8))
-            lane2 = _round(lane2, _read(text, position + 8, 8))
-            lane3 = _round(lane3, _read(text, position + 16, 8))
-            lane4 = _round(lane4, _read(text, position + 24, 8))
+            lane1 = _round(lane1, read_word(text, position, 8))
+            lane2 = _round(lane2, read_word(text, position + 8, 8))
+            lane3 = _round(lane3, read_word(text, position + 16, 8))
+            lane4 = _round(lane4, read_word(text, position + 24, 8))
             position += 32
-        value = _rotate(lane1, 1) + _rotate(lane2, 7) + _rotate(lane3, 12) + _rotate(lane4, 18)
+        value = rotate(lane1, 1) + rotate(lane2, 7) + rotate(lane3, 12) + rotate(lane4, 18)
         value = _merge(_merge(_merge(_merge(value, lane1), lane2), lane3), lane4)
     else:
         value = _P5
     value += np.uint64(stop - start)
     while position + 8 <= stop:
-        value = _rotate(value ^ _round(np.uint64(0), _read(text, position, 8)), 27) * _P1 + _P4
+        value = rotate(value ^ _round(np.uint64(0), read_word(text, position, 8)), 27) * _P1 + _P4
         position += 8
     if position + 4 <= stop:
-        value = _rotate(value ^ (_read(text, position, 4) * _P1), 23) * _P2 + _P3
+        value = rotate(value ^ (read_word(text, position, 4) * _P1), 23) * _P2 + _P3
         position += 4
     while position < stop:
-        value = _rotate(value ^ (np.uint64(text[position]) * _P5), 11) * _P1
+        value = rotate(value ^ (np.uint64(text[position]) * _P5), 11) * _P1
         position += 1
     value = (value ^ (value >> np.uint64(33))) * _P2
     value = (value ^ (value >> np.uint64(29))) * _P3

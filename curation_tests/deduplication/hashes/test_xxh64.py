@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.deduplication.xxh64 import xxh64
+from curation_assets.deduplication.hashes.xxh64 import xxh64
 
 
 def digests(strings: list[bytes]) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from curation_assets.deduplication.hashes.mix64 import finish, read_word, rotate
 from curation_assets.filtering.characters import inner, string_buffers
 
 KEY = pa.binary(16)
@@ -20,48 +21,27 @@ _C2 = np.uint64(0x4CF5AD432745937F)
 
 
 @inner
-def _rotate(value: np.uint64, bits: int) -> np.uint64:
-    return value << np.uint64(bits) | value >> np.uint64(64 - bits)
-
-
-@inner
-def _finish(value: np.uint64) -> np.uint64:
-    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return value ^ (value >> np.uint64(33))
-
-
-@inner
-def _word(data: np.ndarray, start: int, size: int) -> np.uint64:
-    """Up to eight bytes as a little-endian number."""
-    value = np.uint64(0)
-    for i in range(size):
-        value |= np.uint64(data[start + i]) << np.uint64(8 * i)
-    return value
-
-
-@inner
 def murmur3_128(data: np.ndarray, start: int, stop: int) -> tuple[np.uint64, np.uint64]:
     """The two halves of the hash of data[start:stop] (uint8)."""
     first, second = np.uint64(0), np.uint64(0)
     position = start
     while position + 16 <= stop:
-        first ^= _rotate(_word(data, position, 8) * _C1, 31) * _C2
-        first = (_rotate(first, 27) + second) * np.uint64(5) + np.uint64(0x52DCE729)
-        second ^= _rotate(_word(data, position + 8, 8) * _C2, 33) * _C1
-        second = (_rotate(second, 31) + first) * np.uint64(5) + np.uint64(0x38495AB5)
+        first ^= rotate(read_word(data, position, 8) * _C1, 31) * _C2
+        first = (rotate(first, 27) + second) * np.uint64(5) + np.uint64(0x52DCE729)
+        second ^= rotate(read_word(data, position + 8, 8) * _C2, 33) * _C1
+        second = (rotate(second, 31) + first) * np.uint64(5) + np.uint64(0x38495AB5)
         position += 16
     # A missing byte is a zero, and a zero word leaves its half as it is.
     middle = min(position + 8, stop)
-    first ^= _rotate(_word(data, position, middle - position) * _C1, 31) * _C2
-    second ^= _rotate(_word(data, middle, stop - middle) * _C2, 33) * _C1
+    first ^= rotate(read_word(data, position, middle - position) * _C1, 31) * _C2
+    second ^= rotate(read_word(data, middle, stop - middle) * _C2, 33) * _C1
     size = np.uint64(stop - start)
     first ^= size
     second ^= size
     first += second
     second += first
-    first = _finish(first)
-    second = _finish(second)
+    first = finish(first)
+    second = finish(second)
     first += second
     return first, second + first
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.deduplication.sha1 import LANES, sha1_64
+from curation_assets.deduplication.hashes.sha1 import LANES, sha1_64
 
 
 def digests(strings: list[bytes]) -> list[int]:

@@ -4,7 +4,7 @@ import hashlib
 
 import pyarrow as pa
 
-from curation_assets.deduplication.murmur3 import KEY, hash_strings
+from curation_assets.deduplication.hashes.murmur3 import KEY, hash_strings
 
 
 def strings(*values: str | None) -> pa.LargeStringArray:

@@ -1,0 +1,1 @@
+"""Hash functions of bytes, in kernels: what they hash is not their concern."""
