@@ -29,3 +29,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_setting_is_documented() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
     assert listed == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(("page", "least"), [("guarantees.md", 30), ("security.md", 12)])
+def test_every_promise_has_its_test(page: str, least: int) -> None:
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (ROOT / "docs" / page).read_text())
+    assert len(named) > least
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "curation_tests" / file).read_text(), (file, test)
