@@ -35,6 +35,14 @@ Counters = dict[str, dict[str, int]]
 SURVIVORS = ("url_duplicates", "text_duplicates", "simhash_duplicates", "quality_scores")
 CUTS = ("segment_duplicates", "bloom_duplicates", "substring_duplicates")
 
+
+def without(table: pa.Table, measure: str) -> pa.Table:
+    """A table without the largest class of a measure."""
+    rows = table.to_pylist()
+    (largest, *_) = sorted((row for row in rows if row["measure"] == measure), key=lambda row: -row["documents"])
+    return pa.Table.from_pylist([row for row in rows if row != largest], schema=table.schema)
+
+
 TABLE_FAULTS: list[tuple[str, str, str, Fault]] = [
     # Two records that share a byte, a record of a file that nobody listed, one that lost its end.
     ("fineweb", "documents", "warc_bytes_are_conserved", of_first("warc_offset", lambda at: at > 5000, always(1))),
@@ -69,6 +77,15 @@ TABLE_FAULTS: list[tuple[str, str, str, Fault]] = [
     ("fineweb", "tokens", "corpus_documents_have_one_row", first_instead_of_last),
     ("fineweb", "tokens", "text_bytes_are_tokenised", without_first),
     ("fineweb2", "rehydration_weights", "repetitions_are_counted", of_first("repetitions", bool, always(0))),
+    *(
+        ("fineweb", "profile", "profile_adds_up", of_first(column, lambda n: n > 9, lambda n: n - 1))
+        for column in ("documents", "of")
+    ),
+    ("fineweb", "profile", "profile_adds_up", without_first),
+    *(
+        ("fineweb", "profile", "profile_adds_up", lambda table, measure=measure: without(table, measure))
+        for measure in ("lost", "dropped", "languages", "characters")
+    ),
     ("fineweb2", "rehydration_weights", "repetitions_are_counted", of_first("repetitions", bool, lambda n: n + 1)),
 ]
 

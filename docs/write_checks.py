@@ -44,14 +44,14 @@ def conserves(check: str) -> tuple[str, ...]:
     return tuple(found[1].split(", ")) if found else ()
 
 
-def stations() -> Iterator[Station]:
+def stations() -> list[Station]:
     """Each kind of station once, with the most checks that it has in any recipe."""
     lines = [Line(Settings(recipe=recipe)) for recipe in (*published_recipes(), str(EVERY_METHOD))]
     kinds: dict[str, Station] = {}
     for station in chain(*(line.stations for line in lines), comparison_stations([line.recipe for line in lines[:2]])):
         if station.name not in kinds or len(station.checks) > len(kinds[station.name].checks):
             kinds[station.name] = station
-    yield from sorted(kinds.values(), key=lambda station: GROUPS.index(station.group))
+    return sorted(kinds.values(), key=lambda station: GROUPS.index(station.group))
 
 
 GROUPS = ("acquisition", "filtering", "deduplication", "provenance", "selection", "packing")
@@ -70,7 +70,7 @@ def edges(listed: Iterable[Station]) -> Iterator[str]:
 
 def write() -> str:
     """The page."""
-    listed = list(stations())
+    listed = stations()
     checks = {check.name: check.description for station in listed for check in station.checks}
     table = "\n".join(edges(listed))
     told = "\n".join(f"| `{name}` | {description} |" for name, description in sorted(checks.items()))

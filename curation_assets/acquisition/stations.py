@@ -1,11 +1,10 @@
 """The stations of acquisition: the list of WARC files, and one row per response record."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -191,7 +190,8 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
 def read_warc(inputs: Inputs, writer: PartWriter, task: WarcTask, archive: Archive) -> None:
     """Write the documents of one WARC file, streaming it from the archive."""
     with archive.open(task.warc_file) as opened:
-        stream = CountedStream(opened)
+        counted = CountedStream(opened)
+        stream = cast(BinaryIO, counted)
         for batch in read_documents(stream, task.part, task.warc_file, task.extraction, count=writer.count):
             writer.write(batch)
             writer.count("text_bytes", text_bytes(batch["text"]).sum())
@@ -201,10 +201,10 @@ def read_warc(inputs: Inputs, writer: PartWriter, task: WarcTask, archive: Archi
             for reason in batch["verdict"].drop_null().value_counts().to_pylist():
                 writer.count(f"dropped.{reason['values']}", reason["counts"])
         if "refused_files" not in writer.stats:
-            writer.count("warc_bytes", stream.bytes)
+            writer.count("warc_bytes", counted.bytes)
 
 
-class CountedStream(io.RawIOBase):
+class CountedStream:
     """A stream that knows how many bytes it gave; has `read` only."""
 
     def __init__(self, stream: BinaryIO) -> None:

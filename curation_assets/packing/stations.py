@@ -254,7 +254,7 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         version="2",
         params=ShardParameters(
             recipe=recipe.name,
-            recipe_fingerprint=fingerprint(recipe.model_dump(mode="json")),
+            recipe_fingerprint=fingerprint(recipe.model_dump(mode="json", exclude={"drift"})),
             packing=recipe.packing,
         ),
         inputs={
