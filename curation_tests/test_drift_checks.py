@@ -71,7 +71,7 @@ def test_a_run_on_a_snapshot_that_drifted_succeeds_and_warns(curated: Line, sett
             languages = found["languages_are_as_before"]
             assert languages.metadata["compared_with"].value == f"{FIRST}, {SECOND}"
             assert float(languages.metadata["languages of texts"].value) > 0.25
-            table = languages.metadata["drift"].value
+            table = languages.metadata["drift"].records
             assert table[0].data["warning"] is True
             assert "de " in table[0].data["moved"]
             assert "dropped by language" in found["yields_are_as_before"].description

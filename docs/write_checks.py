@@ -10,6 +10,7 @@ from curation_assets.lake.query import statement
 from curation_assets.lake.station import Station
 from curation_assets.line import Line
 from curation_assets.provenance.comparison import comparison_stations
+from curation_assets.provenance.drift import CHECKS
 from curation_assets.recipes.loading import published_recipes
 from curation_assets.settings import Settings
 
@@ -54,6 +55,36 @@ def stations() -> list[Station]:
     return sorted(kinds.values(), key=lambda station: GROUPS.index(station.group))
 
 
+DRIFT = """
+## Drift
+
+`profile` says in a few hundred rows what a snapshot is like under a recipe: response records by WARC file, losses by
+cause, the share that each gate and method drops of what reaches it, languages of all texts and of what is kept, and how
+lengths (characters of texts, tokens of what is kept), language scores, the classifier's scores and the signals that
+gates read are distributed: in twentieths up to 1, in quarters of an octave above. Five checks compare it with the
+profiles of earlier snapshots of the same recipe; profiles that another version of the recipe made are left out. With
+nothing to compare with, they pass and say so. Thresholds are [the recipe's](recipes.md#drift).
+
+| check | proposition |
+|---|---|
+{checks}
+
+**Shares** warn when they leave the recipe's `points` or `factor` *and* the difference is more than 4 standard errors of
+a two-proportion test with Yates's correction: by chance once in 30,000 comparisons. The published yield is compared in
+the same way, as a proportion that is known exactly; where the recipe's classifier is not given, it is not compared.
+
+**Distributions** and languages are compared by the population stability index. It warns above the recipe's `psi` *and*
+above what chance gives it: between samples of n and m documents in k classes the index is distributed as chi-squared
+with k - 1 degrees of freedom, times 1/n + 1/m (Yurdakul 2018, *Statistical Properties of Population Stability Index*);
+the bound is as rare as 4 standard errors. Classes with fewer than 5 expected documents are joined (Cochran 1954).
+
+Documents count as independent, which those of one site are not quite: on a sample of few WARC files a threshold may
+be passed by one large site. These checks never block: they are Dagster checks with severity WARN, with one evaluation a
+snapshot, and the numbers in their metadata are plotted over the runs. No asset has an automation condition, and the
+schedule starts whole runs; who adds one should add `AutomationCondition.all_deps_blocking_checks_passed()`, though a
+station that broke a check has published nothing that could be read.
+"""
+
 GROUPS = ("acquisition", "filtering", "deduplication", "provenance", "selection", "packing")
 
 
@@ -74,7 +105,9 @@ def write() -> str:
     checks = {check.name: check.description for station in listed for check in station.checks}
     table = "\n".join(edges(listed))
     told = "\n".join(f"| `{name}` | {description} |" for name, description in sorted(checks.items()))
-    return f"{HEAD}{table}\n\n## What each check says\n\n| check | proposition |\n|---|---|\n{told}\n"
+    drift = "\n".join(f"| `{name}` | {description} |" for name, description in CHECKS.items())
+    propositions = f"## What each check says\n\n| check | proposition |\n|---|---|\n{told}\n"
+    return f"{HEAD}{table}\n\n{propositions}{DRIFT.format(checks=drift)}"
 
 
 if __name__ == "__main__":
