@@ -86,14 +86,13 @@ def check_metadata(report: Report, check: str) -> dict[str, Any]:
 
 
 def _row(finding: Finding) -> dict[str, str | bool]:
-    between = finding.unit != "PSI"
     low, high = finding.shown(finding.low), finding.shown(finding.high)
-    return {
+    row: dict[str, str | bool] = {
         "warning": finding.exceeded,
         "what": finding.what,
         "measured": finding.shown(finding.measured),
         "expected": finding.shown(finding.expected),
-        "threshold": f"{low} to {high}" if between else high,
+        "threshold": high if finding.unit == "PSI" else f"{low} to {high}",
         "chance": finding.shown(finding.noise),
-        "moved": finding.moved,
     }
+    return row | {"moved": finding.moved} if finding.unit == "PSI" else row

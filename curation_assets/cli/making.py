@@ -155,7 +155,8 @@ def show_drift(line: Line, snapshot: str) -> None:
     if not report.warnings:
         return
     against = f" against {', '.join(report.against)}" if report.against else ""
-    console.print(f"[bold]Warning: drift{against}[/bold] (see the checks of {line.recipe.name}/profile in the UI)")
+    where = f"(see the checks of {line.recipe.name}/profile in the UI)"
+    console.print(f"[bold]Warning: drift{against}[/bold] {where}", soft_wrap=True)
     for finding in report.warnings[:DRIFT_LINES]:
         console.print(f"  {printable(finding.told)}", soft_wrap=True, markup=False, highlight=False)
     if len(report.warnings) > DRIFT_LINES:
