@@ -150,7 +150,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
         group="acquisition",
         description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
         f"text as extracted by {extraction.extractor}. A record that cannot be used is a row with a verdict.",
-        version="2",
+        version="3",
         libraries=("fastwarc", *parsers, "tldextract"),
         params=extraction,
         extraction=extraction,
