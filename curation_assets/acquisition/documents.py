@@ -115,7 +115,8 @@ def read_documents(
 
     Batches have at most 1,024 rows and about 32 MiB of text. `sandboxed=False` extracts in this process, without
     bounds on time and memory: for tests and for reading single records again. `count` is called with "responses" or
-    "damaged_regions" for each record as it is read, before anything is made of it.
+    "damaged_regions" for each record as it is read, before anything is made of it, and with "refused_files" for a
+    stream that is not read to its end because it is no WARC.
 
     Raises:
         SandboxError: the extraction process does not start.
@@ -139,6 +140,7 @@ def _counted(records: Iterable[Response | Damage], count: Callable[[str], None])
     except WarcError as error:
         # A file that is no WARC, or not one gzip member a record, is one damaged region: it costs only itself.
         count("damaged_regions")
+        count("refused_files")
         yield Damage(0, 0, "warc_damaged", str(error))
 
 

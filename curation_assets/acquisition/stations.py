@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from curation_assets.acquisition.archive import Archive, ArchiveError, LocalArchive, sample_files
 from curation_assets.acquisition.documents import DOCUMENTS, Extraction, read_documents
+from curation_assets.filtering.characters import text_bytes
 from curation_assets.lake.lake import Key, Partition, Stats, file_sha256, fingerprint, shared_key
 from curation_assets.lake.parts import PartWriter, part_name, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
@@ -149,7 +150,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
         group="acquisition",
         description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
         f"text as extracted by {extraction.extractor}. A record that cannot be used is a row with a verdict.",
-        version="2",
+        version="3",
         libraries=("fastwarc", *parsers, "tldextract"),
         params=extraction,
         extraction=extraction,
@@ -180,16 +181,38 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
         },
         conservation=(
             Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),
+            Check("warc_bytes_are_conserved", "Every listed file was read to its end; no byte of it is two records'."),
+            Check("verdicts_are_counted", "The counters of the manifest are those of the table."),
         ),
     )
 
 
 def read_warc(inputs: Inputs, writer: PartWriter, task: WarcTask, archive: Archive) -> None:
     """Write the documents of one WARC file, streaming it from the archive."""
-    with archive.open(task.warc_file) as stream:
+    with archive.open(task.warc_file) as opened:
+        counted = CountedStream(opened)
+        stream = cast(BinaryIO, counted)
         for batch in read_documents(stream, task.part, task.warc_file, task.extraction, count=writer.count):
             writer.write(batch)
+            writer.count("text_bytes", text_bytes(batch["text"]).sum())
+            writer.count("record_bytes", batch["warc_length"].to_numpy().sum())
             writer.count("rows_in", batch.num_rows)
             writer.count("rows_out", batch["verdict"].null_count)
             for reason in batch["verdict"].drop_null().value_counts().to_pylist():
                 writer.count(f"dropped.{reason['values']}", reason["counts"])
+        if "refused_files" not in writer.stats:
+            writer.count("warc_bytes", counted.bytes)
+
+
+class CountedStream:
+    """A stream that knows how many bytes it gave; has `read` only."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.bytes = 0
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """As of the stream."""
+        data = self._stream.read(size)
+        self.bytes += len(data)
+        return data

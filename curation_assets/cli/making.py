@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
 import typer
 import yaml
 from rich.markup import escape
@@ -24,15 +25,17 @@ from curation_assets.cli.program import (
     plain_errors,
     settings_of,
 )
-from curation_assets.lake.lake import write_atomically
+from curation_assets.lake.lake import LakeError, write_atomically
 from curation_assets.lake.query import query, source
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
+from curation_assets.provenance.drift import drift
 from curation_assets.recipes.loading import load_recipe
 from curation_assets.recipes.methods import QualityScores
 from curation_assets.settings import Settings
 from curation_assets.terminal import printable
 
+DRIFT_LINES = 8
 DEMO_SETTINGS = "# Written by `curation demo`. `make clean` deletes this file as long as this line is in it."
 
 
@@ -125,6 +128,7 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
         )
     if any(isinstance(method, QualityScores) and method.model is None for method in line.recipe.methods):
         console.print("quality_scores: no classifier given (quality_scores.model): nothing was scored or dropped.")
+    show_drift(line, snapshot)
     if not any(one.fresh for one in staged):
         console.print("[bold]Everything was up to date: nothing was redone.[/bold]")
     console.print(f"Shards: {escape(str(shards.folder))}", soft_wrap=True)
@@ -139,6 +143,24 @@ def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
         *(f"{command} explain {shlex.quote(printable(url))}{_options(line.settings, *tables)}" for url in urls),
     ):
         console.print(f"  {text}", soft_wrap=True, markup=False, highlight=False)
+
+
+def show_drift(line: Line, snapshot: str) -> None:
+    """Print in what the snapshot is unlike those before it, where it is."""
+    try:
+        report = drift(line.recipe, line.lake, snapshot)
+    except (LakeError, OSError, pa.ArrowException) as error:
+        console.print(f"Drift: profiles cannot be read: {printable(str(error))}", markup=False, soft_wrap=True)
+        return
+    if not report.warnings:
+        return
+    against = f" against {', '.join(report.against)}" if report.against else ""
+    where = f"(see the checks of {line.recipe.name}/profile in the UI)"
+    console.print(f"[bold]Warning: drift{against}[/bold] {where}", soft_wrap=True)
+    for finding in report.warnings[:DRIFT_LINES]:
+        console.print(f"  {printable(finding.told)}", soft_wrap=True, markup=False, highlight=False)
+    if len(report.warnings) > DRIFT_LINES:
+        console.print(f"  and {len(report.warnings) - DRIFT_LINES} more")
 
 
 def _this_command() -> str:

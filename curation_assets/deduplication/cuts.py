@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation_assets.deduplication import bloom
-from curation_assets.deduplication.places import MethodParameters, Surroundings
+from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
 from curation_assets.deduplication.segments import SEGMENTS, repeated_segments, segments
 from curation_assets.deduplication.substring import duplicate_spans
 from curation_assets.filtering.characters import text_bytes
@@ -25,6 +25,14 @@ DOC, DATE = pa.field("doc", pa.int64()), pa.field("date", pa.timestamp("us", "UT
 BYTES = pa.field("bytes", pa.int64())
 CUTS = pa.schema([DOC, ("survivor", pa.bool_()), ("value", pa.float64()), ("spans", bloom.SPANS)])
 """One row for each document that was left, sorted by doc."""
+CUT_BYTES, CUT_BYTES_BY_SHARE = (
+    Check(
+        "cut_bytes_are_conserved",
+        "Bytes compared = bytes cut + bytes left; no span overlaps another.",
+        {"value_is_bytes": value_is_bytes},
+    )
+    for value_is_bytes in (True, False)
+)
 
 BLOOM_WINDOWS = pa.schema([*bloom.WINDOWS, BYTES])
 SEGMENT_KEYS = pa.schema([DOC, DATE, BYTES, ("segments", SEGMENTS)])
@@ -72,14 +80,18 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
         f"{'snapshot or in one before it' if method.scope == 'global' else method.scope} are cut, where the first "
         "is that of the earliest document, then of the smallest `doc` and position. A document with fewer than "
         f"{method.min_left} bytes left is dropped.",
-        version="1",
+        version="2",
         params=method,
         inputs={"keys": keys.key},
         preceding={"keys": keys.key} if method.scope == "global" else {},
         schema=CUTS,
         step=cut_segments,
         columns=_columns("bytes of text that are left"),
-        conservation=(Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),),
+        conservation=(
+            Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),
+            SURVIVORS_ARE_COUNTED,
+            CUT_BYTES,
+        ),
     )
     return [keys, duplicates]
 
@@ -126,14 +138,14 @@ def _substring_station(method: SubstringDuplicates, around: Surroundings) -> Sna
         description=f"Spans of {method.length} {method.unit} or more that occur more than once in the snapshot are cut"
         f"{', but for the first' if method.keep == 'first' else ''} (after ExactSubstr, Lee et al. 2022). A document "
         f"with fewer than {method.min_left} bytes left is dropped.",
-        version="1",
+        version="2",
         params=around.parameters(method),
         inputs=around.inputs,
         schema=CUTS,
         step=cut_substrings,
         columns=_columns("bytes of text that are left"),
         origins={"spans": (("documents", "text"), ("documents", "date"))},
-        conservation=(around.all_have_one_row(method),),
+        conservation=(around.all_have_one_row(method), SURVIVORS_ARE_COUNTED, CUT_BYTES),
     )
 
 
@@ -205,13 +217,17 @@ def _bloom_stations(method: BloomDuplicates, around: Surroundings) -> list[Stati
         description="DCLM's BFF (Li et al. 2024): documents pass a Bloom filter one by one; paragraphs of whose "
         f"{method.ngram}-grams more than {method.threshold} were seen are cut, and documents of which as many were. "
         "Which copy stays depends on the order, a hash of the record id, by design.",
-        version="1",
+        version="2",
         params=method,
         inputs={"keys": windows.key},
         schema=CUTS,
         step=cut_paragraphs,
         columns=_columns("share of the document's n-grams that were seen before; 0 without any"),
-        conservation=(Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),),
+        conservation=(
+            Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),
+            SURVIVORS_ARE_COUNTED,
+            CUT_BYTES_BY_SHARE,
+        ),
     )
     return [windows, duplicates]
 
@@ -244,13 +260,14 @@ def cut_paragraphs(job: SnapshotJob) -> Stats:
     value = found["contained"].fill_null(0).to_numpy().copy()
     survivor = ~found["removed"].to_numpy()
     # Paragraphs alone can leave nothing of a document: then all of it was seen before.
-    gone = survivor & (_bytes_of(paths, found["doc"].to_numpy()) <= _cut_bytes(found["paragraphs"].combine_chunks()))
+    sizes = _bytes_of(paths, found["doc"].to_numpy())
+    gone = survivor & (sizes <= _cut_bytes(found["paragraphs"].combine_chunks()))
     survivor[gone], value[gone] = False, 1.0
     table = pa.table([found["doc"], pa.array(survivor), pa.array(value), found["paragraphs"]], schema=CUTS)
     for path, own in split_by_part(table, paths):
         with PartWriter((job.folder / path.name).with_suffix(".parquet"), CUTS, "") as writer:
             writer.write(own)
-    return _counted(method, len(survivor), int((~survivor).sum()), found["paragraphs"])
+    return _counted(method, len(survivor), int((~survivor).sum()), int(sizes.sum()), found["paragraphs"])
 
 
 def _bytes_of(paths: Sequence[Path], docs: np.ndarray) -> np.ndarray:
@@ -272,7 +289,7 @@ def _write_cuts(
     """One row for each document of `paths` (doc and bytes), from the spans to cut, in ascending order of doc."""
     pending = iter(cuts)
     docs, spans = next(pending, (np.empty(0, np.int64), pa.chunked_array([], bloom.SPANS)))
-    rows = dropped = 0
+    rows = dropped = compared = 0
     cut: list[pa.Array] = []
     for path in paths:
         table = read_table(path, ["doc", "bytes"])
@@ -286,16 +303,18 @@ def _write_cuts(
             writer.write(pa.table([own, survivor, left.astype(np.float64), found], schema=CUTS))
         rows += len(own)
         dropped += int((~survivor).sum())
+        compared += int(table["bytes"].to_numpy().sum())
         cut.append(found)
-    return _counted(method, rows, dropped, pa.chunked_array(cut, bloom.SPANS))
+    return _counted(method, rows, dropped, compared, pa.chunked_array(cut, bloom.SPANS))
 
 
-def _counted(method: Method, rows: int, dropped: int, spans: pa.ChunkedArray) -> Stats:
+def _counted(method: Method, rows: int, dropped: int, compared: int, spans: pa.ChunkedArray) -> Stats:
     chunks = [chunk for chunk in spans.chunks if len(chunk)]
     return {
         "rows_in": rows,
         "rows_out": rows - dropped,
         f"dropped.{method.verdict}": dropped,
+        "bytes_in": compared,
         "documents_cut": sum(int((chunk.value_lengths().to_numpy() > 0).sum()) for chunk in chunks),
         "bytes_cut": sum(int(_cut_bytes(chunk).sum()) for chunk in chunks),
     }

@@ -11,6 +11,8 @@ from curation_assets.lake.station import Check
 from curation_assets.recipes.methods import Method
 from curation_assets.recipes.recipe import Recipe
 
+SURVIVORS_ARE_COUNTED = Check("survivors_are_counted", "Compared = survivors + dropped, as the manifest counts them.")
+
 
 class MethodParameters(BaseModel):
     """A method and where in the order of decisions it stands."""

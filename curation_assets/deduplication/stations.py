@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from curation_assets.deduplication import band_index, clusters, minhash, simhash
 from curation_assets.deduplication.audit import audit
 from curation_assets.deduplication.exact import groups, text_keys, url_keys
-from curation_assets.deduplication.places import MethodParameters, Surroundings
+from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.lake import Stats
@@ -96,10 +97,11 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         description="The snapshot's segment of the band index: its distinct band keys by hash, and its documents with "
         "the component that they form. Snapshots that follow are matched against it; to replace or delete a "
         "partition is to replace or delete its segment.",
-        version="2",
+        version="3",
         params=params.method,
         inputs={"keys": keys.key},
         step=write_segment,
+        conservation=(Check("band_index_holds_the_compared", "The index has every compared document and band key."),),
     )
     duplicates = SnapshotStation(
         key=(name, method.name),
@@ -119,6 +121,7 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
                 "Every compared document has one row; every cluster has one survivor, which names it.",
                 {"across": across},
             ),
+            SURVIVORS_ARE_COUNTED,
         ),
     )
     return [keys, segments, duplicates] if across else [keys, duplicates]
@@ -150,8 +153,11 @@ def write_segment(job: SnapshotJob) -> Stats:
     paths = job.inputs["keys"].paths(".parquet")
     parameters = method.model_dump(mode="json", include={"ngram", "bands", "rows", "hash", "seed", "by_language"})
     band_index.write_segment(paths, job.folder, job.folder / "scratch", jaccard=method.verify, parameters=parameters)
-    rows = job.inputs["keys"].manifest().rows
-    return {"rows_in": rows, "rows_out": rows}
+    return {
+        "rows_in": job.inputs["keys"].manifest().rows,
+        "rows_out": pq.read_metadata(job.folder / band_index.DOCUMENTS).num_rows,
+        "keys": pq.read_metadata(job.folder / band_index.KEYS).num_rows,
+    }
 
 
 def group_snapshot(job: SnapshotJob) -> Stats:

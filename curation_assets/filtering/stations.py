@@ -23,6 +23,8 @@ from curation_assets.recipes.recipe import Gate, Language, Recipe, UrlFilter
 
 DOC = pa.field("doc", pa.int64())
 ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.")
+LABELLED = Check("only_texts_have_a_language", "What has no text has no language and the score 0.")
+MEASURED = Check("all_texts_are_measured", "Every document with text, and no other, has its statistics.")
 
 FILTER_VERDICTS = pa.schema(
     [
@@ -206,7 +208,7 @@ def languages(documents: Key, language: Language) -> PartStation:
             "language_score": "probability of the label, 0 to 1",
         },
         origins=dict.fromkeys(LANGUAGE_ANNOTATIONS.names, (("documents", "text"),)),
-        conservation=(ALIGNED,),
+        conservation=(ALIGNED, LABELLED),
     )
 
 
@@ -239,7 +241,7 @@ def signals(documents: Key, languages: Key, recipe: Recipe) -> PartStation:
         step=measure_signals,
         columns=SIGNAL_COLUMNS,
         origins=dict.fromkeys(SIGNALS.names, (("documents", "text"),)),
-        conservation=(ALIGNED,),
+        conservation=(ALIGNED, MEASURED),
     )
 
 
@@ -293,7 +295,10 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
             "detail": "what matched, in words",
             "failed_gates": "all gates that the document fails, in order",
         },
-        conservation=(ALIGNED,),
+        conservation=(
+            ALIGNED,
+            Check("verdicts_are_counted", "The counters of the manifest are those of the table."),
+        ),
     )
 
 

@@ -4,13 +4,14 @@ A text changes on its way: lines are dropped, spans are cut, addresses are maske
 the text before it, so the text at any station is what was extracted with the edits before it, applied in order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.edits import apply_edits, as_edits
 from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import read_batches, read_table, values_of, with_docs
@@ -55,13 +56,18 @@ def survivors(inputs: Inputs, place: Place) -> np.ndarray:
 
 
 def read_texts(
-    inputs: Inputs, edits: Edits, keep: np.ndarray, columns: tuple[str, ...] = ()
+    inputs: Inputs,
+    edits: Edits,
+    keep: np.ndarray,
+    columns: tuple[str, ...] = (),
+    count: Callable[[str, int], None] = lambda name, amount: None,
 ) -> Iterator[pa.RecordBatch]:
     """Stream the documents of one part whose keys are in `keep`, with their text after some edits.
 
     `inputs` has `documents` and the tables of `edits`, whose rows may be missing for documents that have none; `keep`
     is a sorted int64 array of `doc`. Yields batches with `doc`, `text` (large_string) and the further `columns` of
-    the documents table, in order of `doc`.
+    the documents table, in order of `doc`. `count` is told the bytes that their texts have before any edit, as
+    "extracted_bytes".
     """
     tables = [(read_table(inputs[name], ["doc", column]), column) for name, column in edits]
     for batch in read_batches(inputs["documents"], ["doc", "text", *columns]):
@@ -69,6 +75,7 @@ def read_texts(
         if not chosen.num_rows:
             continue
         text = chosen.column("text").cast(pa.large_string())
+        count("extracted_bytes", text_bytes(text).sum())
         for table, column in tables:
             text = apply_edits(text, edits_of(table, column, chosen["doc"].to_numpy()))
         yield chosen.set_column(chosen.schema.get_field_index("text"), "text", text)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from curation_assets.filtering.characters import text_bytes
 from curation_assets.lake.lake import Partition, Stats, file_sha256, fingerprint, write_atomically
 from curation_assets.lake.parts import PartWriter, part_number, read_batches, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
@@ -135,7 +136,7 @@ def tokens(recipe: Recipe) -> TokenStation:
         group="packing",
         description="Token ids of every document of the corpus, each ended by the end-of-document token, as Arrow "
         "files that are memory-mapped when sequences are put together.",
-        version="2",
+        version="3",
         libraries=("tokenizers", "gigatoken"),
         inputs={"corpus": (recipe.name, "corpus")},
         shared={"tokenizer": (recipe.name, "tokenizer")},
@@ -152,6 +153,8 @@ def tokens(recipe: Recipe) -> TokenStation:
                 "Every document has tokens of the vocabulary, as many as it says, and ends with its end-of-document "
                 "token; sampled ones decode to their text.",
             ),
+            Check("corpus_documents_have_one_row", "The table has exactly one row for each document of the corpus."),
+            Check("text_bytes_are_tokenised", "The tokens spell as many bytes as the corpus has."),
         ),
     )
 
@@ -160,8 +163,11 @@ def tokenize_part(inputs: Inputs, writer: PartWriter, params: None) -> None:
     """Tokenise the documents of one part."""
     encoder = saved_tokenizer(inputs["tokenizer"] / TOKENIZER_FILE)
     for batch in read_batches(inputs["corpus"], ["doc", "text"]):
-        encoded = tokenize(batch["text"].cast(pa.large_string()), batch["doc"], encoder)
+        texts = batch["text"].cast(pa.large_string())
+        encoded = tokenize(texts, batch["doc"], encoder)
         writer.write(encoded)
+        writer.count("text_bytes", text_bytes(texts).sum())
+        writer.count("spelled_bytes", encoder.token_bytes[encoded["ids"].values.to_numpy()].sum())
         writer.count("rows_in", batch.num_rows)
         writer.count("rows_out", encoded.num_rows)
         writer.count("tokens", encoded["token_count"].to_numpy().sum(dtype="int64"))
@@ -248,7 +254,7 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         version="2",
         params=ShardParameters(
             recipe=recipe.name,
-            recipe_fingerprint=fingerprint(recipe.model_dump(mode="json")),
+            recipe_fingerprint=fingerprint(recipe.model_dump(mode="json", exclude={"drift"})),
             packing=recipe.packing,
         ),
         inputs={

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,6 +171,19 @@ class Tokenizer:
         if not len(rows):
             return offsets, ids
         return _replace_rows(offsets, ids, rows, self._encode_reference(texts.take(pa.array(rows)), parallel))
+
+    @cached_property
+    def token_bytes(self) -> np.ndarray:
+        """Bytes of text that each id stands for in a byte-level vocabulary, int64 [vocabulary_size].
+
+        There every byte is written as one character (Radford et al. 2019, GPT-2). The end of a document stands for
+        none. For vocabularies of other kinds the numbers mean nothing.
+        """
+        sizes = np.zeros(self.vocabulary_size, np.int64)
+        for token, number in self._reference.get_vocab(with_added_tokens=True).items():
+            sizes[number] = len(token)
+        sizes[self.end_of_document] = 0
+        return sizes
 
     def spans(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """The ids of one text, and which part of it each stands for.

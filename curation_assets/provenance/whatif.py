@@ -37,7 +37,7 @@ OF_THE_MACHINE = {"warc_files", "tokenizer"}
 FOLLOWING = {"position", "recipe_fingerprint"}
 """Parameters that follow from the gates."""
 
-DECIDED_AGAIN = {"filter_verdicts", "verdicts"}
+DECIDED_AGAIN = {"filter_verdicts", "verdicts", "profile"}
 SCORES = "quality_scores"
 """The one method whose limit can be tried: its table has the score of every document that it looked at."""
 

@@ -125,6 +125,21 @@ class Packing(Parameters):
         return self
 
 
+class Drift(Parameters):
+    """From what difference on a snapshot is reported as unlike those before it; it is never stopped by that."""
+
+    earlier: int = Field(default=5, ge=1)
+    """Snapshots that it is compared with at most: the latest before it, by name."""
+    points: float = Field(default=5.0, gt=0, le=100)
+    """Percentage points by which a share may change: what is kept, lost, or dropped of what reaches a gate."""
+    factor: float = Field(default=1.5, gt=1)
+    """Factor by which it may change, in either direction; changes of less than half a point are not told."""
+    published_factor: float = Field(default=2.0, gt=1)
+    """Factor by which the share of records kept may differ from `published_yield`."""
+    psi: float = Field(default=0.25, gt=0)
+    """Population stability index up to which shares of languages, lengths and scores are alike."""
+
+
 class Gate(Parameters):
     """A rule over annotations: a document is dropped when `signal operator limit` is true."""
 
@@ -227,6 +242,8 @@ class Recipe(Parameters):
     rehydration: Rehydration | None = None
     soft_weights: SoftWeights | None = None
     packing: Packing = Packing()
+    drift: Drift = Drift()
+    """When a snapshot is reported as unlike those before it."""
 
     @model_validator(mode="before")
     @classmethod

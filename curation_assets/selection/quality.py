@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation_assets.deduplication.places import MethodParameters, Surroundings
+from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
 from curation_assets.filtering.fasttext_model import joined_lines, top_labels
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.lake import file_sha256
@@ -45,7 +45,7 @@ def quality_scores(method: QualityScores, around: Surroundings) -> PartStation:
         step=score,
         columns={"survivor": "false below the limit", "value": "the score; 1 without a classifier"},
         origins={"value": (("documents", "text"),)},
-        conservation=(around.all_have_one_row(method),),
+        conservation=(around.all_have_one_row(method), SURVIVORS_ARE_COUNTED),
     )
 
 

@@ -14,6 +14,8 @@ from curation_assets.lake.station import Check, Inputs, PartStation
 from curation_assets.recipes.recipe import KEPT, Recipe
 
 COPIED = ("record_id", "url", "date", "warc_file", "warc_offset", "warc_length", "title")
+CUTTING_COLUMNS = frozenset({"spans"})
+"""Columns of edits that put nothing in the place of what they cut."""
 CORPUS = pa.schema(
     [
         ("doc", pa.int64()),
@@ -47,7 +49,7 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
         group="selection",
         description="The documents that are kept: text after all edits and masks, with where it came from. "
         "Plain Parquet for DuckDB, Polars, Spark or Hugging Face `datasets`.",
-        version="2",
+        version="3",
         params=CorpusParameters(edits=named(edits)),
         inputs={
             "verdicts": (recipe.name, "verdicts"),
@@ -64,6 +66,15 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
         origins={"text": (("documents", "text"), *named(edits))},
         conservation=(
             Check("corpus_is_what_was_kept", "Exactly the documents with the verdict `kept`, each with text."),
+            Check(
+                "text_bytes_are_conserved",
+                "Bytes of text = those extracted - those that the recorded edits take out + those they put in.",
+                {
+                    "tables": [key[-1] for key in edits],
+                    "columns": list(edits.values()),
+                    "replacing": [column for column in edits.values() if column not in CUTTING_COLUMNS],
+                },
+            ),
         ),
     )
 
@@ -75,7 +86,7 @@ def assemble(inputs: Inputs, writer: PartWriter, params: CorpusParameters) -> No
     docs = kept["doc"].to_numpy()
     languages = with_docs(read_table(inputs["languages"]), docs)
     row = 0
-    for batch in read_texts(inputs, params.edits, docs, COPIED):
+    for batch in read_texts(inputs, params.edits, docs, COPIED, writer.count):
         rows = slice(row, row + batch.num_rows)
         row = rows.stop
         table = pa.Table.from_batches([batch])

@@ -44,7 +44,10 @@ def rehydration_weights(recipe: Recipe, rehydration: Rehydration) -> SnapshotSta
         schema=REPETITIONS,
         step=weigh_clusters,
         columns={"repetitions": "how often the document may be repeated, from 1"},
-        conservation=(KEPT_HAVE_ONE_ROW,),
+        conservation=(
+            KEPT_HAVE_ONE_ROW,
+            Check("repetitions_are_counted", "Nothing is dropped by its weight; repetitions are as counted."),
+        ),
     )
 
 

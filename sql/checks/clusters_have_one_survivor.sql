@@ -1,5 +1,6 @@
 -- Every compared document has one row; every cluster has one survivor, is named by it, and has the size it claims.
 -- A cluster whose survivor is in an earlier snapshot has none here, and members there that count too.
+-- Conserves: rows.
 -- Views: keys (what was compared), this. Parameter: $across, whether earlier snapshots were compared.
 WITH clusters AS (
     SELECT

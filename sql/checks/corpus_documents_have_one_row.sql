@@ -1,4 +1,5 @@
 -- The table holds exactly the documents of the corpus, each once.
+-- Conserves: rows.
 -- Views: corpus, this.
 SELECT
     count(*) FILTER (WHERE expected.doc IS NULL OR made.doc IS NULL) = 0

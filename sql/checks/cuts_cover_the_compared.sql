@@ -1,4 +1,5 @@
 -- Every compared document has one row; the spans of each are sorted, disjoint and not empty.
+-- Conserves: rows.
 -- Views: keys (what was compared), this.
 WITH compared AS (
     SELECT count(*) FILTER (WHERE expected.doc IS NULL OR made.doc IS NULL) AS wrong

@@ -1,6 +1,7 @@
 -- Every document of the corpus has tokens: as many as it says, all of the vocabulary, the last one the end of the
 -- document, and those that were decoded again while they were made gave their text. A tokenizer that was trained here
 -- has the end of a document nowhere else, and loses no text; of a given one neither is demanded.
+-- Conserves: rows, tokens.
 -- Views: corpus, this (tokens), stats and tokenizer_stats (name, value).
 WITH tokenizer AS (
     SELECT

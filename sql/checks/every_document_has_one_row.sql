@@ -1,4 +1,5 @@
 -- The station's table holds exactly the documents of its first input, each once.
+-- Conserves: rows.
 -- Views: documents, this.
 SELECT
     count(*) FILTER (WHERE expected.doc IS NULL OR made.doc IS NULL) = 0

@@ -1,4 +1,5 @@
 -- Documents that are kept, and only they, have a row.
+-- Conserves: rows.
 -- Views: verdicts, this.
 SELECT
     count(*) FILTER (WHERE kept.doc IS NULL OR made.doc IS NULL) = 0

@@ -1,4 +1,5 @@
 -- What is kept passed the last deduplication, and what passed both it and all gates is kept.
+-- Conserves: rows.
 -- Views: filter_verdicts, last (the last deduplication), this (verdicts).
 SELECT
     count(*) FILTER (

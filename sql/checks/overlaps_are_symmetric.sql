@@ -1,4 +1,5 @@
 -- Every two recipes have one row in each order, which say the same; a recipe shares with itself what its corpus holds.
+-- Conserves: rows.
 -- Views: this (recipe_overlaps), stats (corpus.<recipe>: as the corpus has counted).
 WITH expected AS (
     SELECT split_part(name, '.', 2) AS recipe, value AS kept

@@ -1,5 +1,6 @@
 -- The shard files hold what was packed: their sizes on disk are those of the packed tokens and sequences, and the
 -- segments beside them are the plan's. The ids that were read from the files again add up to those of the documents.
+-- Conserves: rows, bytes, tokens.
 -- Views: packed_sequences, this (the copied segments), files (name, bytes: as they lie on disk), stats, tokens_stats.
 WITH packed AS (
     SELECT

@@ -1,4 +1,5 @@
 -- Documents that no gate before this station dropped, and only they, have a row.
+-- Conserves: rows.
 -- Views: filter_verdicts, this. Parameter: $position, the station's place in the order of decisions.
 SELECT
     count(*) FILTER (WHERE expected.doc IS NULL OR made.doc IS NULL) = 0

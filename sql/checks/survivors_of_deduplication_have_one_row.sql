@@ -1,4 +1,5 @@
 -- Documents that neither a gate nor a deduplication before this station dropped, and only they, have a row.
+-- Conserves: rows.
 -- Views: filter_verdicts, previous (the deduplication before), this. Parameter: $position, as in survivors_have_one_row.
 SELECT
     count(*) FILTER (WHERE expected.doc IS NULL OR made.doc IS NULL) = 0

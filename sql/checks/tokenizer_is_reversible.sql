@@ -1,4 +1,5 @@
 -- Decoding gives the sampled documents back. Demanded of a tokenizer trained here; of a given one it is told.
+-- Conserves: bytes.
 -- View: stats.
 SELECT
     coalesce(max(value) FILTER (WHERE name = 'irreversible_documents'), 0) = 0

@@ -1,5 +1,6 @@
 -- Corpus tokens = packed tokens: the segments of each document follow one another from its first token to its last,
 -- the segments of each sequence from its first place on, and no sequence is longer than it may be.
+-- Conserves: rows, tokens.
 -- Views: tokens, this (segments). Parameter: $sequence_length.
 WITH ordered AS (
     SELECT

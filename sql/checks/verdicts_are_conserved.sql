@@ -1,4 +1,5 @@
 -- Documents = kept + dropped, each once; every dropped one says why; what is kept failed nothing.
+-- Conserves: rows.
 -- Views: documents, filter_verdicts, this (verdicts).
 WITH expected AS (
     SELECT documents.doc, documents.record_id, filter_verdicts.verdict AS gate
