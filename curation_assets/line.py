@@ -16,6 +16,7 @@ from curation_assets.filtering.edit_stations import edit_stations
 from curation_assets.lake.lake import Key, Lake
 from curation_assets.lake.station import Progress, Staged, Station, run
 from curation_assets.packing import stations as packing
+from curation_assets.packing.formats import format_stations
 from curation_assets.provenance import stations as provenance
 from curation_assets.recipes.loading import load_recipe
 from curation_assets.recipes.methods import QualityScores
@@ -77,6 +78,7 @@ class Line:
             packing.tokens(recipe),
             packing.packed_sequences(recipe),
             packing.training_shards(recipe),
+            *format_stations(recipe),
         ]
 
     def meaning(self, station: Station, column: str) -> str:
