@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from curation_assets.recipes.recipe import Recipe
 
 COLUMNS = {field.name: (field.metadata or {}).get(b"description", b"").decode() for field in SEQUENCES}
 SHARDS = "training_shards"
+ORIGINS = {
+    "seq_lengths": ((SHARDS, "token_count"),),
+    "docs": ((SHARDS, "doc"),),
+    "token_starts": ((SHARDS, "token_start"),),
+}
 
 
 def format_stations(recipe: Recipe) -> list[Station]:
@@ -71,6 +77,7 @@ def parquet_shards(recipe: Recipe) -> CopyStation:
         schema=SEQUENCES,
         step=copy_to_parquet,
         columns=COLUMNS,
+        origins=ORIGINS,
         conservation=(
             Check("parquet_holds_the_shards", "The files hold the shards' ids and sequences, cut as the segments say."),
         ),
@@ -185,7 +192,7 @@ def segment_digests(file: Path) -> dict[int, str]:
         for batch in table.iter_batches(1 << 20, columns=SEGMENTS.names, use_threads=False):
             shards = batch["shard"].to_numpy()
             edges = np.flatnonzero(np.diff(shards, prepend=-1, append=-1))
-            for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            for start, stop in pairwise(edges.tolist()):
                 of_shard = hashes.setdefault(int(shards[start]), [sha256() for _ in SEGMENTS.names])
                 for name, digest in zip(SEGMENTS.names, of_shard, strict=True):
                     digest.update(batch[name].to_numpy()[start:stop].tobytes())

@@ -62,6 +62,18 @@ def _configuration(dtype: np.dtype[Any] | str) -> dict[str, Any]:
     }
 
 
+def _configuration_text(dtype: np.dtype[Any] | str) -> bytes:
+    return json.dumps(_configuration(dtype), sort_keys=True).encode()
+
+
+def _heads(lengths: np.ndarray) -> np.ndarray:
+    """What stands before the values of arrays of these lengths: uint8 [n, HEAD], of which fewer are used by short."""
+    heads = np.empty((len(lengths), HEAD), np.uint8)
+    heads[:, 0] = 4 | np.digitize(lengths, [1 << 8, 1 << 16])
+    heads[:, 1:] = lengths.astype("<u4")[:, None].view(np.uint8)
+    return heads
+
+
 def write_mds(
     path: Path, batches: Iterable[pa.RecordBatch], samples: int, dtype: np.dtype[Any] | str
 ) -> dict[str, Any]:
@@ -80,7 +92,7 @@ def write_mds(
         ShardError: the shard would be 4 GiB or larger, or has another number of rows.
     """
     configuration = _configuration(dtype)
-    text = json.dumps(configuration, sort_keys=True).encode()
+    text = _configuration_text(dtype)
     ends = [np.array([4 + 4 * (samples + 1) + len(text)], np.int64)]
     with path.open("wb") as file:
         file.seek(int(ends[0][0]))
@@ -113,14 +125,14 @@ class MdsShard:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._content = np.asarray(np.memmap(path, np.uint8, "r"))
         try:
+            self._content = np.asarray(np.memmap(path, np.uint8, "r"))
             (count,) = np.frombuffer(self._content, "<u4", 1).tolist()
             self._offsets = np.frombuffer(self._content, "<u4", count + 1, 4).astype(np.int64)
             begin, end = 4 * (count + 2), int(self._offsets[0])
-            configuration = json.loads(self._content[begin:end].tobytes())
-            self.dtype = np.dtype(configuration["column_encodings"][-1].removeprefix("ndarray:"))
-            known = configuration == _configuration(self.dtype)
+            text = self._content[begin:end].tobytes()
+            self.dtype = np.dtype(json.loads(text)["column_encodings"][-1].removeprefix("ndarray:"))
+            known = text == _configuration_text(self.dtype)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise ShardError(f"{path}: not an MDS shard: {error}") from error
         if not known or self._offsets[-1] != len(self._content) or (np.diff(self._offsets) < 0).any():
@@ -148,9 +160,10 @@ class MdsShard:
             size = sizes[:, ARRAYS.index(name)].astype(np.int64)
             dtype = self.dtype if name == "tokens" else np.dtype(kind.value_type.to_pandas_dtype())
             self._check(at, size)
-            head = 1 + (1 << (self._content[at] & 3).astype(np.int64))
+            width = (self._content[at] & 3).astype(np.int64)
+            head = 1 + (1 << width)
             lengths, rest = np.divmod(size - head, dtype.itemsize)
-            if (lengths < 1).any() or rest.any():
+            if (lengths < 1).any() or rest.any() or not self._begin_with(at, head, _heads(lengths)):
                 raise ShardError(f"{self._path}: an array of {name} is damaged")
             values = np.empty(int(lengths.sum()), dtype)
             self._copy(at + head, size - head, values)
@@ -162,6 +175,12 @@ class MdsShard:
         return pa.record_batch(
             [found[{of: name for name, of in COLUMN_OF.items()}[field.name]] for field in SEQUENCES], schema=SEQUENCES
         )
+
+    def _begin_with(self, at: np.ndarray, head: np.ndarray, expected: np.ndarray) -> bool:
+        found = np.zeros_like(expected)
+        self._check(at, head)
+        copy_runs(self._content, at, np.arange(len(at)) * HEAD, head, found.reshape(-1))
+        return np.array_equal(found, np.where(np.arange(HEAD) < head[:, None], expected, 0))
 
     def _check(self, at: np.ndarray, size: np.ndarray) -> None:
         if len(at) and ((size < 1).any() or (at + size).max() > len(self._content)):
@@ -190,11 +209,8 @@ def _encode(batch: pa.RecordBatch, dtype: np.dtype[Any]) -> tuple[np.ndarray, np
             values = values.astype(dtype, copy=False)
         offsets = column.offsets.to_numpy().astype(np.int64)
         lengths = np.diff(offsets)
-        width = np.digitize(lengths, [1 << 8, 1 << 16])
-        heads = np.empty((count, HEAD), np.uint8)
-        heads[:, 0] = 4 | width
-        heads[:, 1:] = lengths.astype("<u4")[:, None].view(np.uint8)
-        head = 1 + (1 << width)
+        heads = _heads(lengths)
+        head = 1 + (1 << (heads[:, 0] & 3).astype(np.int64))
         pieces.append((heads, rows * HEAD, head))
         pieces.append((values, offsets[:-1] * values.itemsize, lengths * values.itemsize))
         sizes[:, ARRAYS.index(name)] = head + lengths * values.itemsize

@@ -107,7 +107,7 @@ class SoftWeights(Parameters):
 
 
 class Packing(Parameters):
-    """Tokenizer size and the text it is trained on, sequence length, strategy, tokens a shard at most, seed, formats."""
+    """Tokenizer size and the text it is trained on, sequence length, strategy, tokens of a shard, seed, formats."""
 
     vocabulary: int = Field(default=32768, ge=257)
     tokenizer_sample_bytes: int = Field(default=67108864, gt=0)
