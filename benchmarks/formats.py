@@ -5,8 +5,10 @@ Hugging Face `datasets` (`Dataset.from_generator(...).to_parquet`) and MosaicML'
 compared with what we write. The last line is about Parquet, against `datasets` if it is there and else PyArrow.
 """
 
+import importlib
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def by_row(ids: np.ndarray, segments: pa.Table) -> Iterator[dict[str, Any]]:
     first = np.append(np.flatnonzero(position == 0), len(position)).tolist()
     columns = {name: segments[name].to_numpy() for name in segments.column_names}
     ends = np.append(0, np.cumsum(columns["token_count"], dtype=np.int64)).tolist()
-    for start, stop in zip(first, first[1:], strict=False):
+    for start, stop in pairwise(first):
         yield {
             "shard": int(columns["shard"][start]),
             "sequence": int(columns["sequence"][start]),
@@ -86,7 +88,7 @@ def main() -> None:
         size = (folder / "ours.parquet").stat().st_size / len(ids)
         print(f"Parquet: ours {mine:.1f} million tokens/s, {size:.2f} bytes a token; {peer_name} {peer:.1f}")
         try:
-            import datasets
+            datasets: Any = importlib.import_module("datasets")
         except ModuleNotFoundError:
             print("datasets is not installed")
         else:
@@ -98,7 +100,7 @@ def main() -> None:
                     made = datasets.Dataset.from_generator(
                         by_row, gen_kwargs={"ids": ids, "segments": segments}, features=features, cache_dir=cache
                     )
-                    made.to_parquet(folder / "datasets.parquet", batch_size=batch, compression="zstd")
+                    made.to_parquet(folder / "datasets.parquet", batch_size=batch)
 
             peer, peer_name = rate(with_datasets, 1), "datasets"
             assert pq.read_table(folder / "datasets.parquet").to_pylist() == written.to_pylist()
@@ -106,14 +108,16 @@ def main() -> None:
         as_mds = rate(ours_as_mds)
         print(f"MDS: ours {as_mds:.1f} million tokens/s")
         try:
-            from streaming import MDSWriter
+            streaming: Any = importlib.import_module("streaming")
         except ModuleNotFoundError:
             print("mosaicml-streaming is not installed")
         else:
 
             def with_streaming() -> None:
                 options: dict[str, Any] = {"size_limit": None, "exist_ok": True}
-                with MDSWriter(out=str(folder / "theirs"), columns=columns_of(ids.dtype), **options) as writer:
+                with streaming.MDSWriter(
+                    out=str(folder / "theirs"), columns=columns_of(ids.dtype), **options
+                ) as writer:
                     for row in by_row(ids, segments):
                         writer.write({**row, "tokens": row["input_ids"]})
 
