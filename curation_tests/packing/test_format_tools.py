@@ -1,19 +1,24 @@
 """The tools that people use read what a run made: `docs/check_formats.py` over the sample, with what is installed."""
 
+import re
 import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from curation_assets.packing.reader import ShardReader
 from curation_tests.conftest import Curated
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "check_formats.py"
 CHECKS = runpy.run_path(str(SCRIPT))
+SNIPPETS = re.findall(r"```python\n(.*?)```", (SCRIPT.parent / "formats.md").read_text(), re.DOTALL)
 ALWAYS = ("pyarrow", "polars", "duckdb")
 
 
@@ -69,3 +74,21 @@ def test_a_named_tool_that_is_missing_is_a_failure(
     monkeypatch.setitem(CHECKS["TOOLS"], "no_such_module", ("no-such-tool", None))
     assert CHECKS["main"](*arguments, "no-such-tool") == 1
     assert "not installed" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=[snippet.split()[1] for snippet in SNIPPETS])
+def test_the_documents_snippets_run(arguments: tuple[str, str, str], snippet: str) -> None:
+    pytest.importorskip(snippet.split()[1], exc_type=ImportError)
+    lake, recipe, snapshot = arguments
+    exec(snippet.replace("lake/fineweb", f"{lake}/{recipe}").replace("CC-MAIN-2025-05", snapshot), {})
+
+
+def test_the_token_that_ends_documents_tells_the_same_boundaries(arguments: tuple[str, str, str]) -> None:
+    lake, recipe, snapshot = arguments
+    end = ShardReader(Path(lake, recipe, "training_shards", snapshot)).end_of_document
+    files = sorted(Path(lake, recipe, "parquet_shards", snapshot).glob("*.parquet"))
+    for row in ds.dataset(files).to_table().to_pylist():
+        ids = np.array(row["input_ids"])
+        after = np.flatnonzero(ids == end) + 1
+        assert np.union1d(after, len(ids)).tolist() == np.cumsum(row["seq_lengths"]).tolist()
