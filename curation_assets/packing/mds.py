@@ -1,8 +1,8 @@
 """Shards in MosaicML's MDS format, written and read without its library.
 
-The library (`mosaicml-streaming` 0.13) asks for NumPy below 2.2 and for torch, so no extra of this package can name it;
-the format is simple enough to need neither. The bytes are those that its `MDSWriter` writes for the same samples (shown by
-`docs/check_formats.py`). A shard (`streaming/base/format/mds/writer.py`; all little-endian):
+The library (`mosaicml-streaming` 0.13) asks for NumPy below 2.2 and for torch, so no extra of this package can name
+it; the format is simple enough to need neither. The bytes are those that its `MDSWriter` writes for the same samples
+(shown by `docs/check_formats.py`). A shard (`streaming/base/format/mds/writer.py`; all little-endian):
 
 | bytes | what |
 |---|---|
