@@ -16,6 +16,7 @@ from curation_assets.filtering.edit_stations import edit_stations
 from curation_assets.lake.lake import Key, Lake
 from curation_assets.lake.station import Progress, Staged, Station, run
 from curation_assets.packing import stations as packing
+from curation_assets.packing.formats import format_stations
 from curation_assets.provenance import stations as provenance
 from curation_assets.provenance.profile import profile
 from curation_assets.recipes.loading import load_recipe
@@ -78,6 +79,7 @@ class Line:
             packing.tokens(recipe),
             packing.packed_sequences(recipe),
             packing.training_shards(recipe),
+            *format_stations(recipe),
             profile(recipe, warc_files.key, languages.key, signals.key),
         ]
 

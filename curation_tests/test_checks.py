@@ -295,6 +295,20 @@ FAULTS_OF_METHODS: list[tuple[str, str, str, Fault]] = [
         for fault in (without_first, first_instead_of_last, replaced("doc", one_more))
     ),
     *(
+        ("every_method", "parquet_shards", "parquet_holds_the_shards", fault)
+        for fault in (
+            without_first,
+            first_instead_of_last,
+            of_first("input_ids", bool, lambda ids: [ids[0] + 1, *ids[1:]]),
+            of_first("input_ids", bool, lambda ids: ids[:-1]),
+            of_first("seq_lengths", lambda pieces: len(pieces) > 1, lambda pieces: [pieces[0] + 1, pieces[1] - 1]),
+            of_first("docs", bool, lambda docs: [docs[0] + 1, *docs[1:]]),
+            of_first("token_starts", bool, lambda starts: [starts[0] + 1, *starts[1:]]),
+            replaced("sequence", one_more),
+            replaced("shard", one_more),
+        )
+    ),
+    *(
         ("every_method", edits, "kept_documents_have_one_row", without_first)
         for edits in ("encoding_edits", "pii_spans", "symbol_lines_edits")
     ),
@@ -335,6 +349,25 @@ def test_every_station_of_every_recipe_misses_a_row_and_a_column(curated: dict[s
                 ]
                 assert not all(found), station.name
     assert len(seen) > 25
+
+
+def test_mds_files_that_do_not_hold_the_shards_are_found(curated: dict[str, Curated]) -> None:
+    line, snapshot, _ = curated["every_method"]
+    station = station_of(line, "mds_shards")
+    partition = line.lake.partition(station.key, snapshot)
+    (judged,) = station.checks
+    found, files, none = partition.manifest().stats, files_of(partition), pa.table({"unused": []})
+    assert found["shards"] > 1
+
+    def passed(files: dict[str, int], **stats: int) -> bool:
+        return verdict(line, station, judged, none, files, snapshot, stats=stats)
+
+    assert passed(files)
+    for name, size in files.items():
+        assert not passed({other: bytes for other, bytes in files.items() if other != name}), name
+        assert name == "index.json" or not passed({**files, name: size - 1})
+    for name in ("sequences", "tokens", "id_sum", "sequences_changed", "mds_bytes"):
+        assert not passed(files, **{name: found[name] + 1}), name
 
 
 def test_a_tokenizer_that_loses_text_is_found_unless_it_was_given() -> None:

@@ -137,7 +137,7 @@ class TokenStore:
                 raise ShardError(f"{self._paths[part]}: a segment reaches beyond its document")
             if batch.ids.dtype.itemsize != out.dtype.itemsize:
                 raise ShardError(f"{self._paths[part]}: ids are {batch.ids.dtype}, wanted {out.dtype}")
-            _copy_runs(batch.ids.view(out.dtype), source, starts[inside], token_count[inside], out)
+            copy_runs(batch.ids.view(out.dtype), source, starts[inside], token_count[inside], out)
             rows = rows[~found]
         if len(rows):
             raise ShardError(f"{self._paths[part]}: document {doc[rows[0]]} is not in this part")
@@ -340,9 +340,10 @@ def _write(path: Path, content: bytes | np.ndarray) -> FileInfo:
 
 
 @njit(cache=True, nogil=True)
-def _copy_runs(
+def copy_runs(
     source: np.ndarray, source_start: np.ndarray, target_start: np.ndarray, count: np.ndarray, out: np.ndarray
 ) -> None:
+    """Copy runs of elements: `count[i]` of them from `source_start[i]` to `target_start[i]`; bounds are not checked."""
     for i in range(len(count)):
         at, to = source_start[i], target_start[i]
         for k in range(count[i]):

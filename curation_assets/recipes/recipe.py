@@ -107,7 +107,7 @@ class SoftWeights(Parameters):
 
 
 class Packing(Parameters):
-    """Tokenizer size and the text it is trained on, sequence length, strategy, tokens a shard at most, seed."""
+    """Tokenizer size and the text it is trained on, sequence length, strategy, tokens of a shard, seed, formats."""
 
     vocabulary: int = Field(default=32768, ge=257)
     tokenizer_sample_bytes: int = Field(default=67108864, gt=0)
@@ -117,6 +117,15 @@ class Packing(Parameters):
     seed: int = 1
     end_of_document: str | None = None
     """Name of the token that ends a document in a given tokenizer; the first of the usual names when unset."""
+    formats: tuple[Literal["megatron", "parquet", "mds"], ...] = Field(default=("megatron",), exclude=True)
+    """What the shards are written as. The others are copies of Megatron's, so that is always among them; and none of
+    them decides what is packed, so that one more format makes nothing else out of date."""
+
+    @model_validator(mode="after")
+    def _copies_megatron(self) -> Self:
+        if "megatron" not in self.formats:
+            raise ValueError("formats must hold megatron: the other formats are copies of its shards")
+        return self
 
     @model_validator(mode="after")
     def _holds_a_sequence(self) -> Self:
