@@ -17,6 +17,7 @@ from curation_assets.lake.lake import Key, Lake
 from curation_assets.lake.station import Progress, Staged, Station, run
 from curation_assets.packing import stations as packing
 from curation_assets.provenance import stations as provenance
+from curation_assets.provenance.report_station import snapshot_report
 from curation_assets.recipes.loading import load_recipe
 from curation_assets.recipes.methods import QualityScores
 from curation_assets.recipes.recipe import Recipe
@@ -63,7 +64,7 @@ class Line:
             if method.cuts:
                 edits[looked[-1].key] = "spans"
         edited, edits = edit_stations(recipe, documents.key, edits)
-        return [
+        stations: list[Station] = [
             warc_files,
             documents,
             *annotations,
@@ -78,6 +79,7 @@ class Line:
             packing.packed_sequences(recipe),
             packing.training_shards(recipe),
         ]
+        return [*stations, snapshot_report(recipe, stations)]
 
     def meaning(self, station: Station, column: str) -> str:
         """What a column of a station's table means, there or where it first came from; empty when nobody says."""

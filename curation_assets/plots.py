@@ -77,7 +77,7 @@ def funnel(steps: Sequence[Step], published: float | None = None) -> "Figure":
     """
     total = max((step.dropped + step.left for step in steps[:1]), default=0) or 1
     with _style():
-        figure, axes = _rows([step.name for step in steps], right=1.75)
+        figure, axes = _rows([step.name for step in steps], 0.05 if published is None else 0.25)
         places = range(len(steps))
         axes.barh(places, [step.left / total for step in steps], 0.72, color=KEPT)
         axes.barh(
@@ -107,7 +107,7 @@ def bars(
     wholes = of or values
     longest = max(wholes, default=0) or 1
     with _style():
-        figure, axes = _rows(labels, right=1.75)
+        figure, axes = _rows(labels)
         places = range(len(labels))
         if of is not None:
             axes.barh(places, [whole / longest for whole in of], 0.72, color=DROPPED)
@@ -129,7 +129,7 @@ def histogram(edges: Sequence[float], series: Mapping[str, Sequence[int]], label
         log: whether that is logarithmic.
     """
     with _style():
-        figure, axes = _plane(2.5)
+        figure, axes = _plane(2.6, above=0.35 if len(series) > 1 else 0.1)
         for number, (name, counts) in enumerate(series.items()):
             pale = number == 0 and len(series) > 1
             axes.stairs(counts, edges, fill=True, color=DROPPED if pale else KEPT, label=_label(name))
@@ -137,7 +137,7 @@ def histogram(edges: Sequence[float], series: Mapping[str, Sequence[int]], label
             axes.set_xscale("log")
         _ticks(axes, label, "documents")
         if len(series) > 1:
-            axes.legend(loc="upper right")
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=len(series), borderaxespad=0)
     return figure
 
 
@@ -239,15 +239,16 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _rows(labels: Sequence[str], right: float) -> tuple["Figure", "Axes"]:
-    """Axes for horizontal bars, the first on top, with `right` inches beside them for their values."""
+def _rows(labels: Sequence[str], below: float = 0.05) -> tuple["Figure", "Axes"]:
+    """Axes for horizontal bars, the first on top, with room beside them for values, and `below` inches under them."""
     from matplotlib.figure import Figure
 
     drawn = [_label(label) for label in labels]
     left = min(0.3 + 0.072 * max(map(len, drawn), default=0), 0.45 * WIDTH)
-    height = ROW * max(len(labels), 1) + 0.3
+    right = 1.75
+    height = ROW * max(len(labels), 1) + below + 0.05
     figure = Figure((WIDTH, height))
-    axes = figure.add_axes((left / WIDTH, 0.25 / height, (WIDTH - left - right) / WIDTH, 1 - 0.3 / height))
+    axes = figure.add_axes((left / WIDTH, below / height, (WIDTH - left - right) / WIDTH, 1 - (below + 0.05) / height))
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     axes.set_yticks(range(len(labels)), drawn, color=INK)
     axes.tick_params(length=0)
@@ -256,12 +257,12 @@ def _rows(labels: Sequence[str], right: float) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _plane(height: float) -> tuple["Figure", "Axes"]:
-    """Axes for a curve or a histogram."""
+def _plane(height: float, above: float = 0.1) -> tuple["Figure", "Axes"]:
+    """Axes for a curve or a histogram, with `above` inches over them."""
     from matplotlib.figure import Figure
 
     figure = Figure((WIDTH, height))
-    return figure, figure.add_axes((0.8 / WIDTH, 0.5 / height, (WIDTH - 1) / WIDTH, 1 - 0.6 / height))
+    return figure, figure.add_axes((0.8 / WIDTH, 0.5 / height, (WIDTH - 1) / WIDTH, 1 - (0.5 + above) / height))
 
 
 def _ticks(axes: "Axes", label: str, vertical: str) -> None:
