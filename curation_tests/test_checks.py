@@ -338,7 +338,10 @@ def test_every_station_of_every_recipe_misses_a_row_and_a_column(curated: dict[s
 def test_every_check_has_a_fault(curated: dict[str, Curated]) -> None:
     checks = {check.name for line, *_ in curated.values() for station in line.stations for check in station.checks}
     shown = {check for *_, check, _ in FAULTS} | {check for *_, check, _ in FAULTS_OF_METHODS}
-    assert checks - shown == {"tokenizer_is_reversible"}
+    assert checks - shown == {
+        "tokenizer_is_reversible",
+        "report_tells_what_was_counted",
+    }  # theirs have tests of their own
 
 
 def test_a_tokenizer_that_loses_text_is_found_unless_it_was_given() -> None:

@@ -132,7 +132,7 @@ def croissant(report: Report, schema: pa.Schema, meanings: Mapping[str, str]) ->
         meanings: of its columns.
     """
     snapshot, recipe = report.snapshot, report.about.recipe
-    shards = report.table("training_shards").manifest
+    corpus = next(table for table in report.tables if table.name == "corpus")
     pattern = f"corpus/{snapshot}/part-*.parquet"
     return {
         "@context": CONTEXT,
@@ -143,7 +143,7 @@ def croissant(report: Report, schema: pa.Schema, meanings: Mapping[str, str]) ->
         f"{snapshot}: {report.kept:,} documents, {report.tokens:,} tokens.",
         "license": TERMS,
         "citeAs": f"Common Crawl Foundation, {snapshot}, https://commoncrawl.org; recipe {recipe} of curation-assets.",
-        "version": f"1.0.0+{report.table('corpus').manifest.digest[:12]}",
+        "version": f"1.0.0+{corpus.digest[:12]}",
         "inLanguage": [one.name for one in kept_languages(report)],
         "distribution": [
             *(
@@ -156,7 +156,7 @@ def croissant(report: Report, schema: pa.Schema, meanings: Mapping[str, str]) ->
                     "encodingFormat": FORMATS["." + file.name.rpartition(".")[2]],
                     "sha256": file.sha256,
                 }
-                for file in shards.files
+                for file in report.shard_files
             ),
             {
                 "@type": "cr:FileSet",

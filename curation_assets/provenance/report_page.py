@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation_assets.plots import Step, bars, curve, funnel, histogram, history, svg
 from curation_assets.provenance.axes import axes, share
-from curation_assets.provenance.report import ACQUISITION, QUANTILES, Counts, Gate, Report
+from curation_assets.provenance.report import ACQUISITION, Counts, Gate, Report
 from curation_assets.recipes.recipe import KEPT
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SHOWN_LANGUAGES = 15
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 JOINERS = "\u200c\u200d"
 """Characters without a width that Persian and Indic scripts are written with."""
 
@@ -116,8 +117,8 @@ def value(measured: float | None) -> str:
 
 def evidence(found: Mapping[str, Any]) -> str:
     """What a check found, on a line."""
-    told = (f"{name.replace('_', ' ')}: {f'{one:,}' if isinstance(one, int) else one}" for name, one in found.items())
-    return "; ".join(told)
+    said = {name.replace("_", " "): one for name, one in found.items() if one not in ("", None)}
+    return "; ".join(f"{name}: {f'{one:,}' if isinstance(one, int) else one}" for name, one in said.items())
 
 
 def _drawn(figure: Any, title: str) -> "Markup":

@@ -8,7 +8,8 @@ from curation_assets.lake.lake import Stats, write_atomically
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation, Station
 from curation_assets.plots import funnel, svg
 from curation_assets.provenance.dataset_card import croissant, dataset_card
-from curation_assets.provenance.report import ReportParameters, measure
+from curation_assets.provenance.measuring import measure
+from curation_assets.provenance.report import ReportParameters
 from curation_assets.provenance.report_page import page, steps
 from curation_assets.recipes.recipe import Recipe
 
@@ -76,8 +77,8 @@ def write_report(job: SnapshotJob, stations: Sequence[Station]) -> Stats:
         "dropped": sum(gate.dropped for gate in report.gates),
         "kept": report.kept,
         "tokens": report.tokens,
-        "checks_passed": sum(check.passed for table in report.tables for check in table.manifest.checks),
-        "checks": sum(len(table.manifest.checks) for table in report.tables),
+        "checks_passed": sum(check.passed for table in report.tables for check in table.checks),
+        "checks": sum(len(table.checks) for table in report.tables),
         "parts": report.parts,
         "measured_parts": report.measured_parts,
         "measured_kept": report.kept_words.total,
