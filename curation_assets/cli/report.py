@@ -29,7 +29,7 @@ def report(
     """Print the path of a snapshot's report: one HTML page. It is written when it is missing or no longer current."""
     with plain_errors():
         from curation_assets.lake.lake import LakeError
-        from curation_assets.lake.station import run
+        from curation_assets.lake.station import CheckFailed, run
         from curation_assets.line import Line
         from curation_assets.provenance.report_station import REPORT_FILE
 
@@ -42,6 +42,8 @@ def report(
         except LakeError as error:
             hint = "A report is of a finished run: give the --recipe and the --set that it had."
             raise LakeError(f"{error} {hint}") from error
+        except CheckFailed as error:
+            raise LakeError(str(error)) from error
         path = staged.partition.folder / REPORT_FILE
         typer.echo(path)
         if open:
