@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from collections import Counter
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -264,9 +265,12 @@ def test_earlier_snapshots_are_shown_beside(line: Line, staged: dict[str, Staged
     assert "Over snapshots" not in page(report_of(line, SAMPLE_SNAPSHOT))
 
 
-def test_a_recipe_that_keeps_nothing_has_a_report(line: Line, staged: dict[str, Staged], engine: LocalEngine) -> None:
+def test_a_recipe_that_keeps_nothing_has_a_report(
+    line: Line, staged: dict[str, Staged], engine: LocalEngine, tmp_path: Path
+) -> None:
+    shutil.copytree(line.lake.root, tmp_path / "lake")
     changes = {**RESILIPARSE, "name": "keeps_nothing", "language_score": 2}
-    nothing = Line(line.settings.model_copy(update={"recipe_set": changes}))
+    nothing = Line(line.settings.model_copy(update={"lake": tmp_path / "lake", "recipe_set": changes}))
     made = {one.station.name: one for one in nothing.run(SAMPLE_SNAPSHOT, engine)}
     folder = made["snapshot_report"].partition.folder
     assert "Nothing was kept." in Page((folder / REPORT_FILE).read_text()).words
