@@ -3,6 +3,7 @@
 What a station computes is in the stations of each slice; nothing of it is here.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -212,6 +213,12 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
             metadata[name.removesuffix("_ppm")] = count / 1e6
         else:
             metadata[name] = count
+    for path in staged.paths():
+        if path.suffix == ".html":
+            metadata[path.stem] = dg.MetadataValue.path(path)
+        elif path.suffix == ".svg":
+            drawn = b64encode(path.read_bytes()).decode()
+            metadata[path.stem] = dg.MetadataValue.md(f"![{path.stem}](data:image/svg+xml;base64,{drawn})")
     sample = sample_rows(staged)
     if sample:
         metadata["sample"] = dg.MetadataValue.table(

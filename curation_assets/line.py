@@ -19,6 +19,7 @@ from curation_assets.packing import stations as packing
 from curation_assets.packing.formats import format_stations
 from curation_assets.provenance import stations as provenance
 from curation_assets.provenance.profile import profile
+from curation_assets.provenance.report_station import snapshot_report
 from curation_assets.recipes.loading import load_recipe
 from curation_assets.recipes.methods import QualityScores
 from curation_assets.recipes.recipe import Recipe
@@ -65,7 +66,7 @@ class Line:
             if method.cuts:
                 edits[looked[-1].key] = "spans"
         edited, edits = edit_stations(recipe, documents.key, edits)
-        return [
+        stations: list[Station] = [
             warc_files,
             documents,
             *annotations,
@@ -82,6 +83,7 @@ class Line:
             *format_stations(recipe),
             profile(recipe, warc_files.key, languages.key, signals.key),
         ]
+        return [*stations, snapshot_report(recipe, stations)]
 
     def meaning(self, station: Station, column: str) -> str:
         """What a column of a station's table means, there or where it first came from; empty when nobody says."""

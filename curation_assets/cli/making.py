@@ -115,6 +115,7 @@ def prepare() -> None:
 def show_summary(line: "Line", snapshot: str, staged: "list[Staged]") -> None:
     """Print the funnel, tokens and fill, where the shards lie, and what to type next."""
     from curation_assets.lake.query import query, source
+    from curation_assets.provenance.report_station import REPORT_FILE
     from curation_assets.recipes.methods import QualityScores
 
     show_funnel(line, snapshot)
@@ -137,6 +138,8 @@ def show_summary(line: "Line", snapshot: str, staged: "list[Staged]") -> None:
     if not any(one.fresh for one in staged):
         console.print("[bold]Everything was up to date: nothing was redone.[/bold]")
     console.print(f"Shards: {escape(str(shards.folder))}", soft_wrap=True)
+    report = line.lake.partition(line.key("snapshot_report"), snapshot).folder / REPORT_FILE
+    console.print(f"Report: {escape(str(report))}", soft_wrap=True)
     verdicts = line.lake.partition(line.key("verdicts"), snapshot)
     urls = query("provenance/first_url", {"verdicts": source(verdicts.paths())})["url"].to_pylist()
     command, tables, data = _this_command(), ("lake", "recipe"), ("source", "lake", "recipe")

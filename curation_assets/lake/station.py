@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from curation_assets.engine.local import Engine
 from curation_assets.lake.lake import (
+    Checked,
     File,
     Key,
     Lake,
@@ -258,6 +259,11 @@ class Staged:
             return
         if self.failed:
             raise CheckFailed(self.partition.name, self.failed)
+        checks = [
+            Checked(name=one.check.name, description=one.check.description, passed=one.passed, evidence=one.evidence)
+            for one in self.results
+        ]
+        self.manifest = self.manifest.model_copy(update={"checks": checks})
         self.partition.commit(self.manifest)
         if self.survey is not None:
             self.partition.record_survey(self.survey)
