@@ -9,9 +9,10 @@ import pyarrow.dataset as ds
 import pytest
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.lake.checks import Check, stats_view
 from curation_assets.lake.lake import Partition
 from curation_assets.lake.query import Source, query, source
-from curation_assets.lake.station import CONTRACT, Check, Staged, Station, stats_view
+from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
 from curation_tests.conftest import Curated
 
@@ -101,11 +102,8 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("documents", "records_are_conserved", without_first),
     ("documents", "records_are_conserved", first_instead_of_last),
     ("documents", "records_are_conserved", emptied("text")),
-    ("documents", "columns_are_as_declared", lambda table: table.drop_columns(["charset"])),
-    ("documents", "columns_are_as_declared", lambda table: table.append_column("more", table["doc"])),
     ("url_matches", "every_document_has_one_row", without_first),
     ("languages", "every_document_has_one_row", first_instead_of_last),
-    ("signals", "columns_are_as_declared", lambda table: table.set_column(1, "dup_para_frac", table["words"])),
     ("signals", "every_document_has_one_row", replaced("doc", one_more)),
     ("filter_verdicts", "every_document_has_one_row", without_first),
     ("pii_spans", "kept_documents_have_one_row", without_first),
@@ -165,8 +163,6 @@ def verdict(
     views |= {name: stats_view({**found, **stats.get(name, {})}) for name, found in counters.items()}
     views["this"] = this
     views["files"] = pa.table({"name": list(files), "bytes": list(files.values())})
-    if station.schema is not None:
-        views["declared"] = station.schema.empty_table()
     (row,) = query(check.sql, views, check.parameters).to_pylist()
     return row["passed"]
 
@@ -211,7 +207,7 @@ def test_tokens_that_do_not_decode_to_their_text_are_found_unless_the_tokenizer_
 ) -> None:
     station = station_of(line, "tokens")
     partition = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
-    (judged,) = station.checks
+    (judged,) = station.conservation
     sound, files, lost = table_of(partition), files_of(partition), {"irreversible_documents": 1}
     assert partition.manifest().stats["sampled_documents"] > 0
     assert not verdict(line, station, judged, sound, files, stats=lost)
@@ -318,8 +314,8 @@ def test_a_fault_of_a_method_is_found(
     assert not verdict(line, station, judged, fault(sound), files, snapshot)
 
 
-def test_every_station_of_every_recipe_misses_a_row_and_a_column(curated: dict[str, Curated]) -> None:
-    """Whatever a table is, its checks find that a row or a column is gone; each kind of station once."""
+def test_every_station_of_every_recipe_misses_a_row(curated: dict[str, Curated]) -> None:
+    """Whatever a table is, its checks find that a row is gone; each kind of station once."""
     seen: set[str] = set()
     for line, snapshot, staged in curated.values():
         for station in line.stations:
@@ -328,7 +324,6 @@ def test_every_station_of_every_recipe_misses_a_row_and_a_column(curated: dict[s
                 continue
             seen.add(station.name)
             sound, files = table_of(partition), files_of(partition)
-            assert not verdict(line, station, CONTRACT, sound.drop_columns(sound.column_names[-1:]), files, snapshot)
             for check in station.conservation:
                 if check.name not in ("kept_documents_survived", "warc_files_are_listed_once"):
                     assert not verdict(line, station, check, sound.slice(1), files, snapshot), (station.name, check)
@@ -336,7 +331,9 @@ def test_every_station_of_every_recipe_misses_a_row_and_a_column(curated: dict[s
 
 
 def test_every_check_has_a_fault(curated: dict[str, Curated]) -> None:
-    checks = {check.name for line, *_ in curated.values() for station in line.stations for check in station.checks}
+    checks = {
+        check.name for line, *_ in curated.values() for station in line.stations for check in station.conservation
+    }
     shown = {check for *_, check, _ in FAULTS} | {check for *_, check, _ in FAULTS_OF_METHODS}
     assert checks - shown == {"tokenizer_is_reversible"}
 
