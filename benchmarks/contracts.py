@@ -1,7 +1,9 @@
 """What judging a contract costs: a table of a million rows by a metrics frame and a sample, and whole by the library.
 
-Both judge the contract of `signals` (36 columns), in one run. The peer is Great Expectations given the whole frame, with
-an expectation for each of the same rules that it has one for. Usage: python benchmarks/contracts.py [rows]
+Both judge the contract of `signals`, in one run. The peer is Great Expectations given the whole frame, with
+an expectation for each of the same rules that it has one for. Seconds are of CPU, on all cores.
+
+Usage: python benchmarks/contracts.py [rows]
 """
 
 import json
@@ -35,7 +37,7 @@ def make(folder: Path, rows: int) -> Table:
         for field in SIGNALS:
             if field.name == "line_edits":
                 columns[field.name] = pa.array([[]] * count, field.type)
-            elif field.name in SHARES:
+            elif field.name in (*SHARES, "words_removed_share"):
                 columns[field.name] = pa.array(random.random(count))
             else:
                 columns[field.name] = pa.array(random.integers(0, 200, count)).cast(field.type)
@@ -47,23 +49,23 @@ def make(folder: Path, rows: int) -> Table:
 
 def main(rows: int) -> None:
     """Measure both, and print a line of JSON."""
-    started = time.perf_counter()
+    started = time.process_time()
     import great_expectations
 
-    imported = time.perf_counter() - started
+    imported = time.process_time() - started
     check = contract_check(SIGNALS_CONTRACT, SCHEMA)
     with TemporaryDirectory() as folder:
         table = make(Path(folder), rows)
-        started = time.perf_counter()
+        started = time.process_time()
         judged, _ = frames(check, table)
-        counted = time.perf_counter() - started
+        counted = time.process_time() - started
         assert broken(check.rules, judged) == ({}, {})
-        ours = time.perf_counter() - started
-        started = time.perf_counter()
+        ours = time.process_time() - started
+        started = time.process_time()
         names = [name for name in SCHEMA.names if name != "line_edits"]
         whole = pq.read_table(folder, columns=names)
         assert broken(check.rules, Frames(judged.metrics, whole)) == ({}, {})
-        theirs = time.perf_counter() - started
+        theirs = time.process_time() - started
     print(f"{rows:,} rows, {len(check.rules)} rules; Great Expectations {great_expectations.__version__}")
     print(f"  import                          {imported:6.2f} s, once a process")
     print(f"  metrics frame and sample        {counted:6.2f} s")

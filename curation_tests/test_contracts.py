@@ -66,7 +66,7 @@ def broken(result: CheckResult) -> set[str]:
 class Change(NamedTuple):
     """What breaks a condition: in the first row of which something is true, columns get other values."""
 
-    values: Row
+    values: Row | Callable[[Row], Row]
     where: Callable[[Row], bool] = lambda row: True
 
 
@@ -109,7 +109,7 @@ CONDITIONS: dict[str, Change] = {
     "no sequence is longer than": Change({"position": 2047, "token_count": 2}),
     "what is dropped, and only that, has a station": Change({"station": None}, dropped),
     "what is dropped after acquisition has a value": Change({"limit": None}, dropped),
-    "a duplicate is one of another": Change({"duplicate_of": 0, "detail": None}, lambda row: row["doc"] == 0),
+    "a duplicate is one of another": Change(lambda row: {"duplicate_of": row["doc"], "detail": None}),
     "what comes is dropped or left": Change({"documents": 10_000}),
     "no more is shared than either keeps": Change({"shared": 10_000}),
 }
@@ -144,11 +144,11 @@ def with_faults(table: pa.Table, rules: list[Rule]) -> pa.Table:
             continue
         values, where = change_for(rule)
         if rule.kind == "regex" and rule.of.mostly < 1:
-            many += [{**last, **values}] * 150
+            many += [{**last, **dict(values)}] * 150
             continue
         for at, row in enumerate(rows):
             if where(row) and not used & {(at, name) for name in row}:
-                row |= values
+                row |= values(row) if callable(values) else values
                 used |= {(at, name) for name in row}
                 break
         else:

@@ -92,7 +92,7 @@ class Contract:
             rules.append(Rule("rows", f"rows are at least {self.least_rows:,}"))
         for found in schema:
             rules += _rules_of(found, self.columns.get(found.name, Column()))
-        if len(self.key) > 1 or not self.columns.get(self.key[0], Column()).unique:
+        if not any(self.key == (name,) and column.unique for name, column in self.columns.items()):
             rules.append(Rule("unique", f"{', '.join(self.key)} {_is(self.key)} unique", self.key))
         rules += [
             Rule("condition", says, breaks=f"NOT coalesce({condition}, true)")

@@ -8,30 +8,24 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from curation_assets.lake.contracts import Rule
 
-MARKUP = str.maketrans({"<": "‹", ">": "›", "&": "+", '"': "”", "'": "’", "`": "’", "$": "S"})
-"""What pages of data docs show in the place of what could be markup or a placeholder: the library escapes no value."""
-
 SEALED = (
-    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-    "img-src 'self' file: data:; font-src 'self' file:; style-src 'self' file: 'unsafe-inline'\">"
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+    "<style>body { font: 15px/1.5 sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222; }"
+    "table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; }"
+    "td, th { border: 1px solid #ccc; padding: 0.2rem 0.6rem; text-align: left; vertical-align: top; }"
+    ".fa-check-circle::before { content: '\u2713'; } .fa-times::before { content: '\u2717'; }"
+    "footer, button, .modal, .btn-group, .card, .sticky .mb-3, .alert-dismissible { display: none; }</style>"
 )
-"""Lets a page run no script and load nothing from elsewhere."""
-
-STYLE = """
-body { font: 15px/1.5 sans-serif; margin: 2rem auto; max-width: 70rem; color: #222; }
-table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; } td, th { border: 1px solid #ccc; padding: 0.2rem 0.6rem; }
-.fa-check-circle::before { content: "✓"; color: #080; }
-.fa-times::before, .fa-times-circle::before { content: "✗ "; color: #b00; }
-.modal, .alert-dismissible, .collapse, img, .ge-breadcrumbs, #ge-cta-footer, button, .navbar { display: none; }
-a[href^="http"] { display: none; }
-"""
+"""Lets a page run no script and load nothing, and gives it the style that it would have loaded."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +45,7 @@ class Frames:
 
 def metric_expectations(rules: Sequence[Rule], rows: int) -> list[Any]:
     """For each rule that is counted: no row breaks it, or of `rows` rows few enough."""
-    import great_expectations.expectations as gxe
-
+    gxe = _library()
     return [
         gxe.ExpectColumnSumToBeBetween(column=rule.says, max_value=rule.limit(rows), meta={"rule": rule.says})
         for rule in rules
@@ -63,8 +56,7 @@ def metric_expectations(rules: Sequence[Rule], rows: int) -> list[Any]:
 def sample_expectations(rules: Sequence[Rule], columns: Sequence[str], rows: int) -> list[Any]:
     """For each rule about the values of one column of the sample, which has `rows` rows: every value keeps it, or
     enough of them do."""
-    import great_expectations.expectations as gxe
-
+    gxe = _library()
     made: list[Any] = []
     for rule in rules:
         if len(rule.columns) != 1 or rule.columns[0] not in columns:
@@ -112,16 +104,18 @@ def broken(rules: Sequence[Rule], frames: Frames) -> tuple[dict[str, int], dict[
 def write_data_docs(name: str, snapshot: str, rules: Sequence[Rule], frames: Frames, folder: Path) -> Path:
     """Great Expectations' own pages about a table's two suites and what they find; the path of the first page.
 
-    The pages are made to stand alone: the library's scripts, fonts and styles from the network are taken out, and
-    what is data is shown without anything that could be markup. `folder` is replaced.
+    They stand alone: the library's scripts, fonts and styles from the network are taken out, and nothing else may run
+    or be loaded. The library writes values as they are, markup or not, so these pages show none of the sample: that a
+    rule is broken, not by what. `folder` is replaced.
 
     Raises:
-        FileExistsError: `folder` holds something else than data docs.
+        FileExistsError: `folder` holds something else than such pages.
     """
     import great_expectations as gx
 
+    index = folder / "index.html"
     if folder.exists() and any(folder.iterdir()):
-        if not (folder / "index.html").is_file() or not (folder / "static").is_dir():
+        if not index.is_file() or not (folder / "validations").is_dir():
             raise FileExistsError(f"{folder} is not empty, and holds no data docs: give another folder")
         shutil.rmtree(folder)
     context = _context()
@@ -136,22 +130,32 @@ def write_data_docs(name: str, snapshot: str, rules: Sequence[Rule], frames: Fra
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         },
     )
-    frame = frames.sample
-    for kind, expectations, table in (
-        ("metrics", metric_expectations(rules, frames.rows), frames.metrics),
-        ("sample", sample_expectations(rules, frame.column_names, frame.num_rows), _harmless(frame)),
+    sampled = sample_expectations(rules, frames.sample.column_names, frames.sample.num_rows)
+    lines = []
+    for kind, expectations, table, values in (
+        ("metrics", metric_expectations(rules, frames.rows), frames.metrics, "BASIC"),
+        ("sample", sampled, frames.sample, "BOOLEAN_ONLY"),
     ):
-        batch = context.data_sources.add_pandas(f"{name} {kind}").add_dataframe_asset(snapshot)
-        suite = context.suites.add(gx.ExpectationSuite(name=f"{name} {kind}", expectations=expectations))
-        definition = gx.ValidationDefinition(
-            name=f"{name} {kind}", data=batch.add_batch_definition_whole_dataframe(snapshot), suite=suite
-        )
-        context.validation_definitions.add(definition).run(batch_parameters={"dataframe": table.to_pandas()})
+        title = f"{name} {kind}"
+        asset = context.data_sources.add_pandas(title).add_dataframe_asset(snapshot)
+        suite = context.suites.add(gx.ExpectationSuite(name=title, expectations=expectations))
+        batch = asset.add_batch_definition_whole_dataframe(snapshot)
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name=title, data=batch, suite=suite))
+        result = definition.run(batch_parameters={"dataframe": table.to_pandas()}, result_format=values)  # type: ignore[arg-type]
+        lines.append((kind, f"{'kept' if result.success else 'broken'}, {len(expectations)} expectations"))
     context.build_data_docs()
+    shutil.rmtree(folder / "static")
     for page in folder.rglob("*.html"):
         page.write_text(_stand_alone(page.read_text()))
-    (folder / "static" / "styles" / "data_docs_default_styles.css").write_text(STYLE)
-    return folder / "index.html"
+    # The library's own first page fills its tables by script.
+    index.write_text(_index(name, snapshot, lines, folder))
+    return index
+
+
+def _library() -> Any:
+    from great_expectations import expectations
+
+    return expectations
 
 
 def _context() -> Any:
@@ -187,16 +191,21 @@ def _is_raised(info: Any) -> bool:
     return isinstance(info, Mapping) and bool(info.get("raised_exception"))
 
 
-def _harmless(table: pa.Table) -> pa.Table:
-    """The same rows with texts in which nothing can be markup."""
-    for index, found in enumerate(table.schema):
-        if pa.types.is_string(found.type) or pa.types.is_large_string(found.type):
-            texts = [None if text is None else text.translate(MARKUP) for text in table.column(index).to_pylist()]
-            table = table.set_column(index, found, pa.array(texts, found.type))
-    return table
-
-
 def _stand_alone(page: str) -> str:
     page = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL | re.IGNORECASE)
-    page = re.sub(r"<(?:link|img|iframe)\b[^>]*\b(?:href|src)=\"https?:[^>]*>", "", page, flags=re.IGNORECASE)
-    return re.sub(r"<head>", lambda head: head.group() + SEALED, page, count=1)
+    page = re.sub(r"<(?:link|img|iframe)\b[^>]*>", "", page, flags=re.IGNORECASE)
+    return page.replace("<head>", f"<head>{SEALED}", 1)
+
+
+def _index(name: str, snapshot: str, lines: Sequence[tuple[str, str]], folder: Path) -> str:
+    rows = ""
+    for kind, told in lines:
+        pages = [next((folder / place).rglob(f"*{name} {kind}*.html")) for place in ("expectations", "validations")]
+        links = [
+            f'<a href="{quote(page.relative_to(folder).as_posix())}">{place}</a>'
+            for page, place in zip(pages, ("expectations", "what was found"), strict=True)
+        ]
+        rows += f"<tr><td>{escape(kind)}</td><td>{escape(told)}</td><td>{' · '.join(links)}</td></tr>"
+    title = f"{escape(name)}, {escape(snapshot)}"
+    head = f'<head>{SEALED}<meta charset="utf-8"><title>{title}</title></head>'
+    return f"<!doctype html><html>{head}<body><h1>{title}</h1><table>{rows}</table></body></html>\n"

@@ -5,6 +5,7 @@ the distinct keys of a pass above all, does not grow with the table. A key is un
 pass and the passes' ranges of keys follow one another, as those of parts do (`part << 32 | row`); both are counted.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,16 +155,26 @@ def _count(con: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> dict[str, A
             distinct = names if len(rule.columns) == 1 else f"({names})"
             keep = f" FILTER (WHERE {present})"
             terms.append(f"count(*){keep} - count(DISTINCT {distinct}){keep} AS {quoted(rule.says)}")
-        elif rule.kind != "reference":
-            terms.append(f"count(*) FILTER (WHERE {rule.breaks}) AS {quoted(rule.says)}")
-        if rule.kind == "range":
+        elif rule.kind == "range":
             terms += [f"min({names}) AS {quoted(f'least {rule.columns[0]}')}"]
             terms += [f"max({names}) AS {quoted(f'most {rule.columns[0]}')}"]
+        elif rule.kind != "reference":
+            terms.append(f"count(*) FILTER (WHERE {rule.breaks}) AS {quoted(rule.says)}")
     (row,) = con.sql(f"SELECT {', '.join(terms)} FROM this").to_arrow_table().to_pylist()
     for rule in rules:
-        if rule.kind == "reference":
+        if rule.kind == "range" and _within(rule, row):
+            row[rule.says] = 0
+        elif rule.kind in ("range", "reference"):
             ((row[rule.says],),) = con.sql(f"SELECT count(*) FROM {_broken(rule)}").fetchall()
     return row
+
+
+def _within(rule: Rule, row: Mapping[str, Any]) -> bool:
+    """Whether the extremes of a column keep its range, so that no row can break it. NaN is above all numbers."""
+    extremes = [row[f"{which} {rule.columns[0]}"] for which in ("least", "most")]
+    least = -math.inf if rule.of.least is None else rule.of.least
+    most = math.inf if rule.of.most is None else rule.of.most
+    return all(value is None or (math.isfinite(value) and least <= value <= most) for value in extremes)
 
 
 def _broken(rule: Rule) -> str:
