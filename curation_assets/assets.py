@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from curation_assets.acquisition.archive import ArchiveError, BrokenTransferError, UnreachableError
 from curation_assets.engine.local import LocalEngine
+from curation_assets.lake.checks import CheckFailed, CheckResult
 from curation_assets.lake.lake import Stats
-from curation_assets.lake.station import CheckFailed, Progress, Staged, Station, staging
+from curation_assets.lake.station import Progress, Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
@@ -120,7 +121,10 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
         ):
             for result in staged.results:
                 yield dg.AssetCheckResult(
-                    check_name=result.check.name, passed=result.passed, metadata=result.evidence, asset_key=key
+                    check_name=result.check.name,
+                    passed=result.passed,
+                    metadata=check_metadata(result),
+                    asset_key=key,
                 )
             if staged.failed:
                 raise dg.Failure(str(CheckFailed(staged.partition.name, staged.failed)), allow_retries=False)
@@ -144,6 +148,20 @@ def _passing_faults_only(line: Line) -> Iterator[None]:
         if isinstance(error, UnreachableError | BrokenTransferError) and "://" in line.settings.source:
             raise
         raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def check_metadata(result: CheckResult) -> dict[str, Any]:
+    """Evidence as the UI shows it: tables as tables, those that say what is broken first."""
+    evidence = sorted(result.evidence.items(), key=lambda item: item[0] != "broken")
+    return {name: _table(value) if isinstance(value, list) else value for name, value in evidence}
+
+
+def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
+    columns = [
+        dg.TableColumn(name, "int" if isinstance(value, int) else "string")
+        for name, value in (rows[0] if rows else {}).items()
+    ]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(columns))
 
 
 def definition_metadata(station: Station, line: Line) -> dict[str, Any]:

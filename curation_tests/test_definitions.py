@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-import curation_assets.lake.station as station_module
+import curation_assets.lake.checks as checks_module
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.definitions import build_definitions
 from curation_assets.lake.station import Staged
@@ -121,7 +121,7 @@ def test_data_that_breaks_a_check_stops_before_anything_downstream(
     sample: Path, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The failed check is recorded for its partition; nothing is materialised, published or run after it."""
-    real_execute = station_module.execute
+    real_execute = checks_module.execute
 
     def execute_and_fail(con, name, parameters=None):
         result = real_execute(con, name, parameters)
@@ -129,7 +129,7 @@ def test_data_that_breaks_a_check_stops_before_anything_downstream(
             result = result.set_column(0, "passed", [[False]])
         return result
 
-    monkeypatch.setattr(station_module, "execute", execute_and_fail)
+    monkeypatch.setattr(checks_module, "execute", execute_and_fail)
     settings = Settings(
         source=str(sample), lake=tmp_path, recipe_set={"extraction.extractor": "resiliparse"}, workers=2, warcs=1
     )

@@ -19,6 +19,13 @@ def test_the_column_reference_is_current() -> None:
     assert (ROOT / "docs" / "columns.md").read_text() == written
 
 
+def test_the_contracts_are_current() -> None:
+    """Write them again with `python docs/write_contracts.py > docs/contracts.md`."""
+    module = runpy.run_path(str(ROOT / "docs" / "write_contracts.py"))
+    written = module["write"](Line(Settings()), Line(Settings(recipe=str(module["EVERY_METHOD"]))))
+    assert (ROOT / "docs" / "contracts.md").read_text() == written
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):

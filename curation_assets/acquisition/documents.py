@@ -76,6 +76,24 @@ BATCH_TEXT_BYTES = 32 << 20
 HTML = frozenset({"text/html", "application/xhtml+xml"})
 """Media types of the pages that are read."""
 
+REASONS = (
+    "warc_damaged",
+    "warc_truncated",
+    "record_too_large",
+    "http_malformed",
+    "http_status",
+    "body_empty",
+    "content_encoding_undecodable",
+    "mime_not_html",
+    "charset_undecodable",
+    "extraction_timeout",
+    "extraction_memory",
+    "extraction_crashed",
+    "extraction_failed",
+    "text_empty",
+)
+"""The verdicts above."""
+
 _SNIFF_BYTES = 1024
 # What the bytes of a page declared as HTML may show without being called something else.
 _UNDECIDED = HTML | {"text/plain", "text/xml", "application/xml", "application/octet-stream"}

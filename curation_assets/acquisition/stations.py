@@ -10,11 +10,16 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from curation_assets.acquisition.archive import Archive, ArchiveError, LocalArchive, sample_files
-from curation_assets.acquisition.documents import DOCUMENTS, Extraction, read_documents
+from curation_assets.acquisition.documents import DOCUMENTS, REASONS, Extraction, read_documents
 from curation_assets.filtering.characters import text_bytes
+from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Key, Partition, Stats, file_sha256, fingerprint, shared_key
 from curation_assets.lake.parts import PartWriter, part_name, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
+
+RECORD_ID = Column(null=True, regex="<urn:uuid:[0-9a-fA-F-]{36}>", mostly=0.9)
+URL = Column(null=True, regex="[a-zA-Z][a-zA-Z0-9+.-]*:.+", mostly=0.9)
+"""Names as the archive gives them: a record may be called anything, and most are not."""
 
 WARC_FILES = pa.schema(
     [("part", pa.int32()), ("warc_file", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())]
@@ -65,6 +70,17 @@ def warc_files(archive: Archive, warcs: int | None, seed: int) -> SnapshotStatio
             "bytes": "compressed size of a local file; null where the source is a server",
             "sha256": "SHA-256 of a local file, hexadecimal; null where the source is a server",
         },
+        contract=Contract(
+            {
+                "part": Column(least=0),
+                "warc_file": Column(unique=True),
+                "bytes": Column(null=True, least=0),
+                "sha256": Column(null=True, regex="[0-9a-f]{64}"),
+            },
+            key=("part",),
+            conditions={"size and hash are both known or both unknown": "(bytes IS NULL) = (sha256 IS NULL)"},
+            least_rows=1,
+        ),
         conservation=(
             Check("warc_files_are_listed_once", "There is at least one WARC file and none is listed twice."),
         ),
@@ -179,6 +195,22 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
             "verdict": "why the record cannot be used; null when it can",
             "detail": "the value that decided the verdict",
         },
+        contract=Contract(
+            {
+                "doc": Column(least=0),
+                "record_id": RECORD_ID,
+                "url": URL,
+                **each(("host", "registered_domain", "date", "mime", "charset", "title"), Column(null=True)),
+                **each(("language_declared", "text", "detail"), Column(null=True)),
+                "warc_file": Column(references="warc_files.warc_file"),
+                **each(("warc_offset", "warc_length"), Column(least=0)),
+                "http_status": Column(null=True, least=0, most=999),
+                "charset_source": Column(null=True, among=("bom", "http", "meta", "detected")),
+                "html_bytes": Column(null=True, least=0),
+                "verdict": Column(null=True, among=REASONS),
+            },
+            conditions={"doc is of a part of warc_files": "(doc >> 32) IN (SELECT part FROM warc_files)"},
+        ),
         conservation=(
             Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),
             Check("warc_bytes_are_conserved", "Every listed file was read to its end; no byte of it is two records'."),

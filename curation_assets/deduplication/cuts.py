@@ -16,6 +16,7 @@ from curation_assets.deduplication.segments import SEGMENTS, repeated_segments, 
 from curation_assets.deduplication.substring import duplicate_spans
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
+from curation_assets.lake.contracts import Column, Contract, spans
 from curation_assets.lake.lake import LakeError, Partition, Stats
 from curation_assets.lake.parts import ROW_BITS, PartWriter, part_number, read_table, split_by_part, values_of
 from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
@@ -37,6 +38,13 @@ CUT_BYTES, CUT_BYTES_BY_SHARE = (
 BLOOM_WINDOWS = pa.schema([*bloom.WINDOWS, BYTES])
 SEGMENT_KEYS = pa.schema([DOC, DATE, BYTES, ("segments", SEGMENTS)])
 TEXTS = pa.schema([DOC, DATE, BYTES, ("text", pa.large_string())])
+
+
+def cuts_contract(compared: str, most: float | None = None) -> Contract:
+    """What holds of CUTS, whose documents are those of the table `compared`."""
+    return Contract(
+        {"doc": Column(references=f"{compared}.doc"), "value": Column(least=0, most=most)}, conditions=spans("spans")
+    )
 
 
 def cut(method: Method, around: Surroundings) -> list[Station]:
@@ -71,6 +79,13 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
         schema=SEGMENT_KEYS,
         step=write_segments,
         columns={"segments": f"where each {method.unit} is (bytes), and its key", "bytes": "size of the text"},
+        contract=Contract(
+            {"doc": Column(references="documents.doc"), "date": Column(null=True), "bytes": Column(least=0)},
+            conditions={
+                **spans("segments", "start", "stop", least=0),
+                "segments lie in the text": 'segments[-1]."end" <= bytes',
+            },
+        ),
         conservation=(around.all_have_one_row(method),),
     )
     duplicates = SnapshotStation(
@@ -86,6 +101,7 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
         preceding={"keys": keys.key} if method.scope == "global" else {},
         schema=CUTS,
         step=cut_segments,
+        contract=cuts_contract("keys"),
         columns=_columns("bytes of text that are left"),
         conservation=(
             Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),
@@ -143,6 +159,7 @@ def _substring_station(method: SubstringDuplicates, around: Surroundings) -> Sna
         inputs=around.inputs,
         schema=CUTS,
         step=cut_substrings,
+        contract=cuts_contract("documents"),
         columns=_columns("bytes of text that are left"),
         origins={"spans": (("documents", "text"), ("documents", "date"))},
         conservation=(around.all_have_one_row(method), SURVIVORS_ARE_COUNTED, CUT_BYTES),
@@ -209,6 +226,15 @@ def _bloom_stations(method: BloomDuplicates, around: Surroundings) -> list[Stati
             "hashes": "hashes of all windows",
             "bytes": "size of the text",
         },
+        contract=Contract(
+            {"doc": Column(references="documents.doc"), "bytes": Column(least=0)},
+            conditions={
+                **spans("paragraphs"),
+                "paragraphs lie in the text": 'paragraphs[-1]."end" <= bytes',
+                "hashes are the windows of the paragraphs": "len(hashes) = coalesce("
+                "list_sum(list_transform(paragraphs, lambda one: one.windows)), 0)",
+            },
+        ),
         conservation=(around.all_have_one_row(method),),
     )
     duplicates = SnapshotStation(
@@ -222,6 +248,7 @@ def _bloom_stations(method: BloomDuplicates, around: Surroundings) -> list[Stati
         inputs={"keys": windows.key},
         schema=CUTS,
         step=cut_paragraphs,
+        contract=cuts_contract("keys", most=1),
         columns=_columns("share of the document's n-grams that were seen before; 0 without any"),
         conservation=(
             Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),

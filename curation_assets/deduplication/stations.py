@@ -21,6 +21,7 @@ from curation_assets.deduplication.exact import groups, text_keys, url_keys
 from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
+from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Stats
 from curation_assets.lake.parts import PartWriter, read_table, split_by_part, with_docs
 from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
@@ -46,6 +47,20 @@ DUPLICATE_COLUMNS = {
     "cluster_size": "documents in the cluster, the survivor included",
     "cluster_snapshot": "the survivor's snapshot, where it is an earlier one; else null",
 }
+DUPLICATES_CONTRACT = Contract(
+    {
+        "doc": Column(references="keys.doc"),
+        **each(("value", "cluster_size"), Column(least=1)),
+        "cluster": Column(least=0),
+        "cluster_snapshot": Column(null=True, regex=r"CC-MAIN-[0-9]{4}-[0-9]{2}"),
+    },
+    conditions={
+        "a survivor names its cluster": "NOT survivor OR (cluster = doc AND cluster_snapshot IS NULL)",
+        "what does not survive is in another's cluster": "survivor OR cluster <> doc OR cluster_snapshot IS NOT NULL",
+        "value is cluster_size": "value = cluster_size",
+    },
+)
+
 RULES = {"earliest": "the earliest capture", "latest": "the latest capture", "longest": "the longest text"}
 
 Columns = Mapping[str, pa.Array]
@@ -61,6 +76,8 @@ class Comparison:
     """Its columns besides doc and date, for given parameters."""
     columns: Mapping[str, str]
     """What they mean."""
+    contract: Mapping[str, Column]
+    """What holds of those that may be null, or are bounded."""
     read: Callable[[pa.RecordBatch, Any, int], Columns]
     """The columns for a batch of documents with `url`, `text` and, by language, `language`; and how many documents of
     the part are left."""
@@ -89,6 +106,9 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         step=write_keys,
         columns=comparison.columns,
         origins=dict.fromkeys(comparison.columns, (("documents", "url"), ("documents", "text"))),
+        contract=Contract(
+            {"doc": Column(references="documents.doc"), "date": Column(null=True), **comparison.contract}
+        ),
         conservation=(around.all_have_one_row(method),),
     )
     segments = SnapshotStation(
@@ -115,6 +135,7 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         step=group_snapshot,
         columns=DUPLICATE_COLUMNS,
         origins=dict.fromkeys(DUPLICATE_COLUMNS, tuple(("keys", column) for column in ("date", *comparison.columns))),
+        contract=DUPLICATES_CONTRACT,
         conservation=(
             Check(
                 "clusters_have_one_survivor",
@@ -275,6 +296,7 @@ COMPARISONS = {
         keys="url_keys",
         fields=lambda method: EXACT_FIELDS,
         columns={"key": "128-bit hash of the canonical URL", "length": "bytes of the text"},
+        contract={"key": Column(null=True), "length": Column(least=0)},
         read=_url_columns,
         group=_group_keys,
         described=lambda method: (
@@ -286,6 +308,7 @@ COMPARISONS = {
         keys="text_keys",
         fields=lambda method: EXACT_FIELDS,
         columns={"key": "128-bit hash of the text (NFC, white space folded)", "length": "bytes of the text"},
+        contract={"key": Column(null=True), "length": Column(least=0)},
         read=_text_columns,
         group=_group_keys,
         described=lambda method: (
@@ -305,6 +328,7 @@ COMPARISONS = {
             "sample": "what a document was sampled by for the audit; null for others",
             "shingles": "distinct shingle hashes, kept of the sample, or of all where pairs are verified",
         },
+        contract=each(("bands", "sample", "shingles"), Column(null=True)),
         read=_signed_columns,
         group=_group_bands,
         described=lambda method: (
@@ -322,6 +346,7 @@ COMPARISONS = {
         keys="simhash_fingerprints",
         fields=lambda method: [pa.field("fingerprint", pa.uint64())],
         columns={"fingerprint": "64-bit SimHash of the words; null for a text without any"},
+        contract={"fingerprint": Column(null=True)},
         read=_fingerprint_columns,
         group=_group_fingerprints,
         described=lambda method: (

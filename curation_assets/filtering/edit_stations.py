@@ -14,6 +14,7 @@ from curation_assets.filtering.edits import EDITS
 from curation_assets.filtering.finishing import encoding_edits, symbol_line_edits
 from curation_assets.filtering.pii import PII_SPANS, find_pii
 from curation_assets.filtering.survivors import Edits, edit_inputs, named, read_texts
+from curation_assets.lake.contracts import Column, Contract, spans
 from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.station import Check, Inputs, PartStation
@@ -21,6 +22,8 @@ from curation_assets.recipes.recipe import KEPT, Pii, Recipe
 
 DOC = pa.field("doc", pa.int64())
 CHECKS = (Check("kept_documents_have_one_row", "The table has exactly one row for each kept document."),)
+
+OF_VERDICTS = Column(references="verdicts.doc")
 
 Repair = Literal["encoding", "symbol_lines"]
 Find = Callable[[pa.LargeStringArray], pa.ListArray]
@@ -83,6 +86,7 @@ def repairs(recipe: Recipe, documents: Key, edits: Mapping[Key, str], repair: Re
         step=find_repairs,
         columns={"edits": "start, end (bytes of the text before) and replacement of each span"},
         origins={"edits": (("documents", "text"), *named(edits))},
+        contract=Contract({"doc": OF_VERDICTS}, conditions=spans("edits", least=0)),
         conservation=CHECKS,
     )
 
@@ -106,7 +110,15 @@ def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartS
         step=find_spans,
         columns={"masks": "start, end (bytes of the text before masking), kind and replacement of each span"},
         origins={"masks": (("documents", "text"), *named(edits))},
-        conservation=CHECKS,
+        contract=Contract(
+            {"doc": OF_VERDICTS},
+            conditions={
+                **spans("masks"),
+                "masks are of email or public_ip": "list_bool_and(list_transform(masks, lambda one: "
+                "one.kind IN ('email', 'public_ip') AND one.replacement <> ''))",
+            },
+        ),
+        conservation=(*CHECKS, Check("masks_are_conserved", "The masks that were found are those of the table.")),
     )
 
 

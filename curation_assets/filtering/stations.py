@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from curation_assets.acquisition.documents import REASONS
 from curation_assets.filtering.definitions import Definitions, LineEdits
 from curation_assets.filtering.fineweb2_languages import findable_stop_words, language_table, median_limits
 from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, MODEL, identify_language
@@ -15,6 +16,7 @@ from curation_assets.filtering.language_scripts import language_scripts
 from curation_assets.filtering.segmentation import word_boundaries
 from curation_assets.filtering.signals import C4, SIGNALS, annotate_signals
 from curation_assets.filtering.urls import URL_ANNOTATIONS, UrlRules, annotate_urls
+from curation_assets.lake.contracts import Column, Contract, each, spans
 from curation_assets.lake.lake import Key, file_sha256, shared_key
 from curation_assets.lake.parts import PartWriter, read_batches, read_table
 from curation_assets.lake.query import query
@@ -25,6 +27,8 @@ DOC = pa.field("doc", pa.int64())
 ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.")
 LABELLED = Check("only_texts_have_a_language", "What has no text has no language and the score 0.")
 MEASURED = Check("all_texts_are_measured", "Every document with text, and no other, has its statistics.")
+
+OF_DOCUMENTS = Column(references="documents.doc")
 
 FILTER_VERDICTS = pa.schema(
     [
@@ -89,6 +93,39 @@ SIGNAL_COLUMNS = {
     "lines": "lines of the text",
     "line_edits": "spans (bytes of the extracted text) that make it the cleaned text: C4's dropped lines and citations",
 }
+
+
+SHARES = (
+    "dup_para_frac",
+    "dup_para_char_frac",
+    "dup_line_frac",
+    "dup_line_char_frac",
+    *(f"dup_{n}_gram" for n in range(5, 11)),
+    "alpha_word_ratio",
+    "bullet_line_ratio",
+    "ellipsis_line_ratio",
+    "line_punct_ratio",
+    "short_line_ratio",
+    "char_dup_ratio",
+)
+"""Statistics that cannot be above 1. Some ratios can: a word may hold many number signs, n-grams may overlap."""
+
+SIGNALS_CONTRACT = Contract(
+    {
+        **each(SIGNALS.names, Column(null=True, least=0)),
+        **each(SHARES, Column(null=True, least=0, most=1)),
+        "doc": OF_DOCUMENTS,
+        "words_removed_share": Column(null=True, most=1),
+        "median_word_length": Column(null=True, least=0, most=255),
+        "line_edits": Column(null=True),
+    },
+    conditions={
+        "all statistics are missing, or none": " + ".join(f"({name} IS NULL)::INTEGER" for name in SIGNALS.names)
+        + f" IN (0, {len(SIGNALS)})",
+        **spans("line_edits"),
+        "line_edits lie in the text": 'line_edits[-1]."end" <= 4 * characters',
+    },
+)
 
 
 class UrlParameters(BaseModel):
@@ -187,6 +224,16 @@ def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartSta
         origins=dict.fromkeys(
             URL_ANNOTATIONS.names, (("documents", "url"), ("documents", "host"), ("documents", "registered_domain"))
         ),
+        contract=Contract(
+            {
+                "doc": OF_DOCUMENTS,
+                "url_domain_listed": Column(among=(0, 1)),
+                "url_domain_category": Column(null=True, among=rules.categories),
+                **each(("url_hard_words", "url_soft_words", "url_subwords"), Column(least=0)),
+                "url_match": Column(null=True),
+            },
+            conditions={"what is listed has a category": "(url_domain_listed = 1) = (url_domain_category IS NOT NULL)"},
+        ),
         conservation=(ALIGNED,),
     )
 
@@ -230,6 +277,14 @@ def languages(documents: Key, language: Language) -> PartStation:
             "language_score": "probability of the label, 0 to 1",
         },
         origins=dict.fromkeys(LANGUAGE_ANNOTATIONS.names, (("documents", "text"),)),
+        contract=Contract(
+            {
+                "doc": OF_DOCUMENTS,
+                # A model of the user's own has labels of its own.
+                "language": Column(null=True, regex=None if language.model else "[a-z]{2,3}(?:_[A-Z][a-z]{3})?"),
+                "language_score": Column(least=0, most=1),
+            }
+        ),
         conservation=(ALIGNED, LABELLED),
     )
 
@@ -263,6 +318,7 @@ def signals(documents: Key, languages: Key, recipe: Recipe) -> PartStation:
         step=measure_signals,
         columns=SIGNAL_COLUMNS,
         origins=dict.fromkeys(SIGNALS.names, (("documents", "text"),)),
+        contract=SIGNALS_CONTRACT,
         conservation=(ALIGNED, MEASURED),
     )
 
@@ -309,10 +365,34 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
             "detail": "what matched, in words",
             "failed_gates": "all gates that the document fails, in order",
         },
+        contract=filter_contract(recipe),
         conservation=(
             ALIGNED,
             Check("verdicts_are_counted", "The counters of the manifest are those of the table."),
         ),
+    )
+
+
+def filter_contract(recipe: Recipe) -> Contract:
+    """What holds of the first gate that a document fails."""
+    gates = [gate.name for _, _, gate in recipe.gates]
+    stations = dict.fromkeys(station for _, station, _ in recipe.gates)
+    return Contract(
+        {
+            "doc": OF_DOCUMENTS,
+            "verdict": Column(null=True, among=(*REASONS, *gates)),
+            "station": Column(null=True, among=("acquisition", *stations)),
+            "position": Column(null=True, least=-1, most=max(recipe.positions.values(), default=-1)),
+            **each(("value", "limit", "detail"), Column(null=True)),
+        },
+        conditions={
+            "what is dropped has a station and a position": "(verdict IS NULL) = (station IS NULL) "
+            "AND (verdict IS NULL) = (position IS NULL)",
+            "what a gate drops has a value and a limit": "position IS NULL OR position < 0 "
+            'OR (value IS NOT NULL AND "limit" IS NOT NULL)',
+            "the verdict is the first of the failed gates": "position IS NULL OR position < 0 "
+            "OR failed_gates[1] = verdict",
+        },
     )
 
 

@@ -6,6 +6,7 @@
         .staging/              files of a run that has not been committed
         .lock                  held by the run that is at work here
         .survey                what the source looked like when it was read; only beside tables made from the source
+        _checks.json           what the checks found of the data; in .staging/ until it is published
 
 A station writes into `.staging/`, is validated there, and is then published: the old manifest is removed, the
 staged files are renamed into place, files that no longer belong are deleted, and the new manifest is written. A
@@ -32,6 +33,7 @@ MANIFEST = "_manifest.json"
 STAGING = ".staging"
 LOCK = ".lock"
 SURVEY = ".survey"
+CHECKS = "_checks.json"
 QUIET_SECONDS = 2.0
 """How long a run waits for another one before it says so."""
 
@@ -228,12 +230,12 @@ class Partition:
         """
         (self.folder / MANIFEST).unlink(missing_ok=True)
         names = {file.name for file in manifest.files}
-        for name in sorted(names):
+        for name in sorted({*names, CHECKS}):
             staged = self.staging / name
             if staged.exists():
                 staged.replace(self.folder / name)
         for path in self.folder.iterdir():
-            if path.is_file() and path.name not in names and path.name != LOCK:
+            if path.is_file() and path.name not in names and path.name not in (LOCK, CHECKS):
                 path.unlink()
         shutil.rmtree(self.staging, ignore_errors=True)
         write_atomically(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")

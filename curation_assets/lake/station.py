@@ -21,6 +21,17 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from curation_assets.engine.local import Engine
+from curation_assets.lake.checks import (
+    Check,
+    CheckFailed,
+    CheckResult,
+    Judged,
+    contract_check,
+    judge,
+    load,
+    save,
+)
+from curation_assets.lake.contracts import Contract
 from curation_assets.lake.lake import (
     Checked,
     File,
@@ -32,7 +43,6 @@ from curation_assets.lake.lake import (
     fingerprint,
 )
 from curation_assets.lake.parts import PartWriter, describe
-from curation_assets.lake.query import Source, connection, execute, source
 
 log = logging.getLogger(__name__)
 
@@ -47,46 +57,6 @@ SnapshotStep = Callable[["SnapshotJob"], Stats]
 
 Progress = Callable[[int, int, Stats], None]
 """Called with parts done, parts in all and the counters so far."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A proposition about a staged partition, decided by one SQL statement of `sql/checks`.
-
-    The statement sees as views every input and its counters (`<input>_stats`), of shared inputs the counters alone,
-    the station's own table (`this`), its counters (`stats`) and its files as they lie on disk (`files`). It returns
-    one row whose column `passed` is the verdict; the other columns are kept as evidence.
-    """
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def sql(self) -> str:
-        """The statement: `sql/checks/<name>.sql`."""
-        return f"checks/{self.name}"
-
-
-CONTRACT = Check("columns_are_as_declared", "The table has the declared columns with the declared types.")
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What a check found."""
-
-    check: Check
-    passed: bool
-    evidence: dict[str, Any]
-
-
-class CheckFailed(Exception):
-    """A staged partition broke a check and was not published."""
-
-    def __init__(self, partition: str, failed: Sequence[CheckResult]) -> None:
-        self.failed = failed
-        reasons = "; ".join(f"{result.check.name} {result.evidence}" for result in failed)
-        super().__init__(f"{partition} was not published, its data broke a check: {reasons}")
 
 
 @dataclass(frozen=True)
@@ -133,6 +103,8 @@ class Station:
     """What each column of the table means."""
     origins: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     """For a column that is made from columns of other names: (input, column) of each."""
+    contract: Contract = field(default_factory=Contract)
+    """What must hold of the rows of the table."""
     conservation: tuple[Check, ...] = ()
     """What must hold between the inputs and the result."""
 
@@ -146,10 +118,12 @@ class Station:
         """Version of the code and of the libraries that decide the output."""
         return "+".join([self.version, *(f"{name}-{library_version(name)}" for name in self.libraries)])
 
-    @property
+    @cached_property
     def checks(self) -> tuple[Check, ...]:
         """The contract, where there is a table, and the conservation checks."""
-        return (CONTRACT, *self.conservation) if self.schema is not None else self.conservation
+        if self.schema is None:
+            return self.conservation
+        return (contract_check(self.contract, self.schema), *self.conservation)
 
     @cached_property
     def recorded_params(self) -> dict[str, Any] | None:
@@ -240,8 +214,16 @@ class Staged:
 
     @cached_property
     def results(self) -> list[CheckResult]:
-        """The station's checks, evaluated on the staged (or, when nothing was done, the committed) files."""
-        return _judge(self)
+        """What the checks find in the staged files; or, when nothing was done, found in the committed ones."""
+        checks = self.station.checks
+        if not checks:
+            return []
+        folder = self.partition.staging if self.fresh else self.partition.folder
+        results = None if self.fresh else load(checks, self.manifest, folder)
+        if results is None:
+            results = judge(checks, Judged(self.paths(), self.manifest, self.inputs, tuple(self.station.inputs)))
+            save(results, self.manifest, folder)
+        return results
 
     @property
     def failed(self) -> list[CheckResult]:
@@ -347,35 +329,6 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     )
     seconds = time.perf_counter() - started
     return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds, survey)
-
-
-def stats_view(stats: Stats) -> pa.Table:
-    """Counters as checks see them: name, value."""
-    return pa.table({"name": pa.array(list(stats), pa.string()), "value": pa.array(list(stats.values()), pa.int64())})
-
-
-def _judge(staged: Staged) -> list[CheckResult]:
-    if not staged.station.checks:
-        return []
-    views: dict[str, Source] = {name: source(staged.inputs[name].paths()) for name in staged.station.inputs}
-    views |= {f"{name}_stats": stats_view(partition.manifest().stats) for name, partition in staged.inputs.items()}
-    views["this"] = source(staged.paths())
-    paths = staged.paths()
-    views["files"] = pa.table(
-        {
-            "name": pa.array([path.name for path in paths], pa.string()),
-            "bytes": pa.array([path.stat().st_size if path.exists() else 0 for path in paths], pa.int64()),
-        }
-    )
-    if staged.station.schema is not None:
-        views["declared"] = staged.station.schema.empty_table()
-    views["stats"] = stats_view(staged.manifest.stats)
-    results = []
-    with connection(views) as con:
-        for check in staged.station.checks:
-            (row,) = execute(con, check.sql, check.parameters).to_pylist()
-            results.append(CheckResult(check, bool(row.pop("passed")), row))
-    return results
 
 
 def _in_place(partition: Partition, manifest: Manifest) -> bool:

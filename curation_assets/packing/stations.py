@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from curation_assets.filtering.characters import text_bytes
+from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Partition, Stats, file_sha256, fingerprint, write_atomically
 from curation_assets.lake.parts import PartWriter, part_number, read_batches, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
@@ -123,11 +124,6 @@ class TokenStation(PartStation):
         schema = tokens_schema(saved_tokenizer(shared["tokenizer"].folder / TOKENIZER_FILE))
         return [replace(job, schema=schema) for job in super().jobs(inputs, shared, staging)]
 
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """No contract on the width of ids; the shards refuse ids of another width than the tokenizer's."""
-        return self.conservation
-
 
 def tokens(recipe: Recipe) -> TokenStation:
     """The token ids of every document of the corpus."""
@@ -147,6 +143,21 @@ def tokens(recipe: Recipe) -> TokenStation:
             "token_count": "tokens of the document, the end-of-document token included",
             "ids": "token ids",
         },
+        contract=Contract(
+            {
+                "doc": Column(references="corpus.doc"),
+                "token_count": Column(least=1),
+                # As wide as the vocabulary needs; the shards refuse ids of another width than the tokenizer's.
+                "ids": Column(types=(pa.large_list(pa.uint16()), pa.large_list(pa.uint32()))),
+            },
+            conditions={
+                "ids are as many as token_count": "len(ids) = token_count",
+                "ids are of the vocabulary": "list_max(ids) < "
+                "(SELECT value FROM tokenizer_stats WHERE name = 'vocabulary')",
+                "the last id is the end of the document": "ids[-1] = "
+                "(SELECT value FROM tokenizer_stats WHERE name = 'end_of_document')",
+            },
+        ),
         conservation=(
             Check(
                 "documents_are_tokenised",
@@ -178,6 +189,21 @@ def tokenize_part(inputs: Inputs, writer: PartWriter, params: None) -> None:
             writer.count("irreversible_documents", encoder.decode(ids[:-1]) != batch["text"][0].as_py())
 
 
+def segments_contract(packing: Packing) -> Contract:
+    """What holds of SEGMENTS, whose documents are those of `tokens`."""
+    length = packing.sequence_length
+    return Contract(
+        {
+            **each(("shard", "sequence", "token_start"), Column(least=0)),
+            "position": Column(least=0, most=length - 1),
+            "doc": Column(references="tokens.doc"),
+            "token_count": Column(least=1, most=length),
+        },
+        key=("shard", "sequence", "position"),
+        conditions={f"no sequence is longer than {length:,}": f"position + token_count <= {length}"},
+    )
+
+
 def packed_sequences(recipe: Recipe) -> SnapshotStation:
     """Which tokens of which document lie where in which sequence of which shard."""
     packing = recipe.packing
@@ -192,6 +218,7 @@ def packed_sequences(recipe: Recipe) -> SnapshotStation:
         schema=SEGMENTS,
         step=plan_sequences,
         columns=SEGMENT_COLUMNS,
+        contract=segments_contract(packing),
         conservation=(
             Check(
                 "tokens_are_conserved",
@@ -265,6 +292,7 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         schema=SEGMENTS,
         step=write_shards,
         columns=SEGMENT_COLUMNS,
+        contract=segments_contract(recipe.packing),
         conservation=(
             Check("shards_hold_all_tokens", "The shard files hold what was packed, and the ids that were tokenised."),
         ),

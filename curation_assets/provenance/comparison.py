@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Lake, LakeError, Partition, Stats
 from curation_assets.lake.parts import PartWriter, part_name
 from curation_assets.lake.query import query
@@ -128,6 +129,18 @@ def comparison_stations(recipes: Sequence[Recipe]) -> list[SnapshotStation]:
                 "text_bytes": origins("corpus", "text"),
                 "tokens": origins("tokens", "token_count"),
             },
+            contract=Contract(
+                {
+                    "recipe": Column(among=tuple(names)),
+                    **each(("position", "documents", "dropped", "left"), Column(least=0)),
+                    **each(("share_of_records", "share_of_texts"), Column(null=True, least=0, most=1)),
+                    **each(("text_bytes", "tokens"), Column(null=True, least=0)),
+                    "published_share": Column(null=True, least=0, most=1),
+                },
+                key=("recipe", "position"),
+                conditions={"what comes is dropped or left": 'documents = dropped + "left"'},
+                least_rows=1,
+            ),
             conservation=(
                 Check(
                     "recipes_are_conserved",
@@ -151,6 +164,16 @@ def comparison_stations(recipes: Sequence[Recipe]) -> list[SnapshotStation]:
                 "jaccard": "of the documents that either keeps, the share that both keep; null when there are none",
             },
             origins={"recipe": (), "other": (), **survived},
+            contract=Contract(
+                {
+                    **each(("recipe", "other"), Column(among=tuple(names))),
+                    **each(("kept", "other_kept", "shared"), Column(least=0)),
+                    "jaccard": Column(null=True, least=0, most=1),
+                },
+                key=("recipe", "other"),
+                conditions={"no more is shared than either keeps": "shared <= least(kept, other_kept)"},
+                least_rows=1,
+            ),
             conservation=(
                 Check("overlaps_are_symmetric", "Every two recipes have one row in each order, and they agree."),
             ),

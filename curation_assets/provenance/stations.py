@@ -5,7 +5,10 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from curation_assets.acquisition.documents import REASONS
+from curation_assets.acquisition.stations import RECORD_ID, URL
 from curation_assets.filtering.stations import GATE_VALUES, READ_BY_GATES, GateParameters, decisions, gate_parameters
+from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.query import query
@@ -113,7 +116,35 @@ def verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Station]) -> 
             "duplicate_of": "doc of the survivor of its cluster",
             "cluster_size": "near-duplicates that the latest comparison found, the document itself included",
         },
+        contract=verdicts_contract(recipe),
         conservation=CHECKS if methods else CHECKS[:-1],
+    )
+
+
+def verdicts_contract(recipe: Recipe) -> Contract:
+    """What holds of a document's fate."""
+    gates = [gate.name for _, _, gate in recipe.gates]
+    methods = {method.verdict: method.name for method in recipe.methods}
+    stations = dict.fromkeys([*(station for _, station, _ in recipe.gates), *methods.values()])
+    return Contract(
+        {
+            "doc": Column(references="documents.doc"),
+            "record_id": RECORD_ID,
+            "url": URL,
+            "verdict": Column(among=(KEPT, *REASONS, *gates, *methods)),
+            "station": Column(null=True, among=("acquisition", *stations)),
+            "position": Column(null=True, least=-1, most=max(recipe.positions.values(), default=-1)),
+            **each(("value", "limit", "detail"), Column(null=True)),
+            "duplicate_of": Column(null=True, least=0),
+            "cluster_size": Column(least=1),
+        },
+        conditions={
+            "what is dropped, and only that, has a station and a position": f"(verdict = '{KEPT}') = (station IS NULL) "
+            f"AND (verdict = '{KEPT}') = (position IS NULL)",
+            "what is dropped after acquisition has a value and a limit": "position IS NULL OR position < 0 "
+            'OR (value IS NOT NULL AND "limit" IS NOT NULL)',
+            "a duplicate is one of another": "duplicate_of IS NULL OR duplicate_of <> doc OR detail IS NOT NULL",
+        },
     )
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
 from curation_assets.filtering.fasttext_model import joined_lines, top_labels
 from curation_assets.filtering.survivors import read_texts, survivors
+from curation_assets.lake.contracts import Column, Contract
 from curation_assets.lake.lake import file_sha256
 from curation_assets.lake.parts import PartWriter
 from curation_assets.lake.station import Inputs, PartStation
@@ -45,6 +46,10 @@ def quality_scores(method: QualityScores, around: Surroundings) -> PartStation:
         step=score,
         columns={"survivor": "false below the limit", "value": "the score; 1 without a classifier"},
         origins={"value": (("documents", "text"),)},
+        contract=Contract(
+            {"doc": Column(references="documents.doc"), "value": Column(least=0, most=1)},
+            conditions={f"what scores {method.min_score} survives": f"survivor = (value >= {method.min_score!r})"},
+        ),
         conservation=(around.all_have_one_row(method), SURVIVORS_ARE_COUNTED),
     )
 

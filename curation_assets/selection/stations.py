@@ -6,8 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from curation_assets.acquisition.stations import RECORD_ID, URL
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import Edits, edit_inputs, named, read_texts
+from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table, with_docs
 from curation_assets.lake.station import Check, Inputs, PartStation
@@ -64,6 +66,18 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
             "cluster_size": "near-duplicates it stands for",
         },
         origins={"text": (("documents", "text"), *named(edits))},
+        contract=Contract(
+            {
+                "doc": Column(references="verdicts.doc"),
+                "record_id": RECORD_ID,
+                "url": URL,
+                **each(("date", "title", "language"), Column(null=True)),
+                "warc_offset": Column(least=0),
+                "warc_length": Column(least=1),
+                "language_score": Column(least=0, most=1),
+                "cluster_size": Column(least=1),
+            }
+        ),
         conservation=(
             Check("corpus_is_what_was_kept", "Exactly the documents with the verdict `kept`, each with text."),
             Check(
@@ -75,6 +89,7 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
                     "replacing": [column for column in edits.values() if column not in CUTTING_COLUMNS],
                 },
             ),
+            Check("corpus_is_masked", "Where personal data was found, its replacement stands in the text."),
         ),
     )
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation_assets.deduplication.soft import weigh
+from curation_assets.lake.contracts import Column, Contract
 from curation_assets.lake.lake import Stats
 from curation_assets.lake.parts import PartWriter, read_table, split_by_part
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation
@@ -14,6 +15,7 @@ from curation_assets.selection.rehydration import removal_rates, repetitions, we
 
 REPETITIONS = pa.schema([("doc", pa.int64()), ("cluster_size", pa.int32()), ("repetitions", pa.int64())])
 SOFT = pa.schema([("doc", pa.int64()), ("commonness", pa.float64()), ("weight", pa.float64())])
+OF_CORPUS = Column(references="corpus.doc")
 KEPT_HAVE_ONE_ROW = Check("corpus_documents_have_one_row", "The table has exactly one row for each document kept.")
 
 
@@ -44,6 +46,13 @@ def rehydration_weights(recipe: Recipe, rehydration: Rehydration) -> SnapshotSta
         schema=REPETITIONS,
         step=weigh_clusters,
         columns={"repetitions": "how often the document may be repeated, from 1"},
+        contract=Contract(
+            {
+                "doc": OF_CORPUS,
+                "cluster_size": Column(least=1),
+                "repetitions": Column(least=1, most=rehydration.max_weight),
+            }
+        ),
         conservation=(
             KEPT_HAVE_ONE_ROW,
             Check("repetitions_are_counted", "Nothing is dropped by its weight; repetitions are as counted."),
@@ -94,6 +103,9 @@ def soft_weights(recipe: Recipe, soft: SoftWeights) -> SnapshotStation:
             "commonness": "geometric mean of the probabilities of its words; null without words",
             "weight": "how often to sample it, on average 1 a word",
         },
+        contract=Contract(
+            {"doc": OF_CORPUS, "commonness": Column(null=True, least=0, most=1), "weight": Column(least=0)}
+        ),
         conservation=(KEPT_HAVE_ONE_ROW,),
     )
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
+from curation_assets.lake import checks as checks_module
 from curation_assets.lake import lake as lake_module
 from curation_assets.lake import station as station_module
 from curation_assets.lake.lake import Lake, LakeError, Manifest
@@ -110,7 +111,7 @@ def test_a_station_writes_parts_and_a_manifest(lake: Lake) -> None:
     assert partition.manifest().stats == {"rows_in": 3, "rows_out": 3}
     assert staged.fresh
     assert [(result.check.name, result.passed) for result in staged.results] == [
-        ("columns_are_as_declared", True),
+        ("contract_holds", True),
         ("every_document_has_one_row", True),
     ]
     assert not partition.staging.exists()
@@ -155,7 +156,7 @@ def test_a_part_that_is_gone_from_the_input_is_deleted(lake: Lake) -> None:
     run(products(), lake, SNAPSHOT, Inline())
     run(numbers((1,)), lake, SNAPSHOT, Inline())
     run(products(), lake, SNAPSHOT, Inline())
-    assert sorted(content(lake, products())) == [".lock", "_manifest.json", part_name(0)]
+    assert sorted(content(lake, products())) == [".lock", "_checks.json", "_manifest.json", part_name(0)]
 
 
 def test_finished_parts_survive_a_failure_and_nothing_is_published(lake: Lake) -> None:
@@ -343,9 +344,9 @@ def test_a_manifest_of_an_earlier_version_can_be_read(lake: Lake) -> None:
 
 def test_checks_see_the_counters_of_every_input(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    real = station_module.execute
+    real = checks_module.execute
     monkeypatch.setattr(
-        station_module,
+        checks_module,
         "execute",
         lambda con, name, parameters: (
             seen.append(con.sql("SELECT value FROM documents_stats WHERE name = 'rows_out'").fetchall())

@@ -16,10 +16,11 @@ from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.cli import app
 from curation_assets.definitions import build_definitions
 from curation_assets.engine.local import LocalEngine
+from curation_assets.lake.checks import CheckFailed, stats_view
 from curation_assets.lake.lake import Lake, LakeError, Manifest
 from curation_assets.lake.parts import PartWriter, describe, part_name
 from curation_assets.lake.query import query
-from curation_assets.lake.station import CheckFailed, Station, run, stats_view
+from curation_assets.lake.station import Station, run
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 from curation_assets.provenance.comparison import (
