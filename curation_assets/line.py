@@ -69,7 +69,7 @@ class Line:
             *annotations,
             filtering.filter_verdicts(recipe, documents.key, annotations),
             *looked,
-            provenance.verdicts(recipe, documents.key),
+            provenance.verdicts(recipe, documents.key, annotations),
             *edited,
             selection.corpus(recipe, documents.key, languages.key, edits),
             *weight_stations(recipe),

@@ -36,6 +36,11 @@ FILTER_VERDICTS = pa.schema(
         ("failed_gates", pa.list_(pa.string())),
     ]
 )
+GATE_VALUES = pa.list_(
+    pa.struct([("gate", pa.string()), ("value", pa.float64()), ("limit", pa.float64()), ("failed", pa.bool_())])
+)
+"""What every gate measured in a document, in recipe order, with the limit that it was compared with."""
+
 GATES = pa.schema(
     [
         ("position", pa.int32()),
@@ -131,6 +136,23 @@ class GateParameters(BaseModel):
     languages: tuple[str, ...]
     excluded: tuple[str, ...]
     gates: tuple[PlacedGate, ...]
+
+
+READ_BY_GATES = ("documents", "url_matches", "languages", "signals")
+"""Inputs of whoever decides the gates."""
+
+
+def gate_parameters(recipe: Recipe) -> GateParameters:
+    """A recipe's gates in order."""
+    return GateParameters(
+        consent=recipe.consent,
+        languages=recipe.language.languages,
+        excluded=recipe.language.excluded,
+        gates=tuple(
+            PlacedGate(station=station, position=position, **gate.model_dump())
+            for position, station, gate in recipe.gates
+        ),
+    )
 
 
 def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartStation:
@@ -269,15 +291,7 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
         description=f"The gates of `{recipe.name}` over the annotations: for each document the first, in recipe "
         "order, that it fails, with value and limit, and the names of all that it fails. Null: it passes.",
         version="1",
-        params=GateParameters(
-            consent=recipe.consent,
-            languages=recipe.language.languages,
-            excluded=recipe.language.excluded,
-            gates=tuple(
-                PlacedGate(station=station, position=position, **gate.model_dump())
-                for position, station, gate in recipe.gates
-            ),
-        ),
+        params=gate_parameters(recipe),
         inputs={
             "documents": documents,
             **{station.name: station.key for station in annotations},
@@ -308,7 +322,7 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
 
 
 def decisions(inputs: Inputs, params: GateParameters) -> pa.Table:
-    """What the gates say of one part's documents, as `FILTER_VERDICTS`; filter_verdicts.sql."""
+    """What the gates say of one part's documents: `FILTER_VERDICTS`, and what each measured; filter_verdicts.sql."""
     gates = pa.Table.from_pylist(
         [
             {**gate.model_dump(), "limit": gate.limit if gate.limit_of is None else None, "limit_of": gate.limit_of}

@@ -1,14 +1,15 @@
 """The station of provenance: one verdict a document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from curation_assets.filtering.stations import GATE_VALUES, READ_BY_GATES, GateParameters, decisions, gate_parameters
 from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.query import query
-from curation_assets.lake.station import Check, Inputs, PartStation
+from curation_assets.lake.station import Check, Inputs, PartStation, Station
 from curation_assets.recipes.methods import limit_of
 from curation_assets.recipes.recipe import KEPT, Recipe
 
@@ -24,6 +25,7 @@ VERDICTS = pa.schema(
         ("limit", pa.float64()),
         ("detail", pa.string()),
         ("failed_gates", pa.list_(pa.string())),
+        ("gate_values", GATE_VALUES),
         ("duplicate_of", pa.int64()),
         ("cluster_size", pa.int32()),
     ]
@@ -62,15 +64,16 @@ class Judged(BaseModel):
 
 
 class VerdictParameters(BaseModel):
-    """The methods that drop documents besides the gates, in order."""
+    """The gates, and the methods that drop documents besides them, in order."""
 
     model_config = ConfigDict(frozen=True)
 
     methods: tuple[Judged, ...]
+    gates: GateParameters
 
 
-def verdicts(recipe: Recipe, documents: Key) -> PartStation:
-    """What became of every response record, and why."""
+def verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Station]) -> PartStation:
+    """What became of every response record, why, and what every gate measured."""
     methods = tuple(
         Judged(
             station=method.name,
@@ -84,11 +87,12 @@ def verdicts(recipe: Recipe, documents: Key) -> PartStation:
         key=(recipe.name, "verdicts"),
         group="provenance",
         description=f"One row per response record: `{KEPT}`, or the gate or deduplication that decided, with value "
-        "and limit.",
-        version="3",
-        params=VerdictParameters(methods=methods),
+        "and limit, and what every gate measured.",
+        version="4",
+        params=VerdictParameters(methods=methods, gates=gate_parameters(recipe)),
         inputs={
             "documents": documents,
+            **{station.name: station.key for station in annotations},
             "filter_verdicts": (recipe.name, "filter_verdicts"),
             **{one.station: (recipe.name, one.station) for one in methods},
             **({"last": (recipe.name, methods[-1].station)} if methods else {}),
@@ -103,6 +107,8 @@ def verdicts(recipe: Recipe, documents: Key) -> PartStation:
             "limit": "what it was compared with",
             "detail": "what matched, in words",
             "failed_gates": "all gates that the document fails, in order",
+            "gate_values": "what every gate measured, in order, those after the decision included, with its limit for "
+            "this document; empty without text",
             "duplicate_of": "doc of the survivor of its cluster",
             "cluster_size": "near-duplicates that the latest comparison found, the document itself included",
         },
@@ -115,6 +121,7 @@ def give_verdicts(inputs: Inputs, writer: PartWriter, params: VerdictParameters)
     decided = query(
         "provenance/verdicts",
         {name: [str(inputs[name])] for name in ("documents", "filter_verdicts")}
+        | {"gate_values": decisions({name: inputs[name] for name in READ_BY_GATES}, params.gates)}
         | {"removals": pa.concat_tables([REMOVALS.empty_table(), *_removals(inputs, params)])},
         threads=1,
     )

@@ -1,4 +1,4 @@
--- One row per document: the first gate, in recipe order, that it fails, and every gate that it fails.
+-- One row per document: the first gate, in recipe order, that it fails, and every gate with what it measured.
 -- Views: documents, url_matches, languages, signals (one part each, row-aligned by doc);
 --        gates (position, station, name, signal, operator, limit, limit_of): the recipe;
 --        limits (language, name, limit): the limits that depend on the language.
@@ -44,26 +44,28 @@ limited AS (
     LEFT JOIN limits AS own ON own.name = gates.limit_of AND own.language = languages.language
     LEFT JOIN limits AS usual ON usual.name = gates.limit_of AND usual.language = ''
 ),
-failures AS (
-    SELECT doc, position, station, gate, value, "limit"
+judged AS (
+    SELECT
+        *,
+        CASE operator
+            WHEN '<' THEN value < "limit"
+            WHEN '<=' THEN value <= "limit"
+            WHEN '>' THEN value > "limit"
+            WHEN '>=' THEN value >= "limit"
+        END AS failed
     FROM limited
-    WHERE CASE operator
-        WHEN '<' THEN value < "limit"
-        WHEN '<=' THEN value <= "limit"
-        WHEN '>' THEN value > "limit"
-        WHEN '>=' THEN value >= "limit"
-    END
 ),
 decided AS (
     SELECT
         doc,
-        min(position) AS position,
-        arg_min(station, position) AS station,
-        arg_min(gate, position) AS gate,
-        arg_min(value, position) AS value,
-        arg_min("limit", position) AS "limit",
-        list(gate ORDER BY position) AS failed_gates
-    FROM failures
+        min(position) FILTER (WHERE failed) AS position,
+        arg_min(station, position) FILTER (WHERE failed) AS station,
+        arg_min(gate, position) FILTER (WHERE failed) AS gate,
+        arg_min(value, position) FILTER (WHERE failed) AS value,
+        arg_min("limit", position) FILTER (WHERE failed) AS "limit",
+        list(gate ORDER BY position) FILTER (WHERE failed) AS failed_gates,
+        list({gate: gate, value: value, "limit": "limit", failed: failed} ORDER BY position) AS gate_values
+    FROM judged
     GROUP BY doc
 )
 SELECT
@@ -79,7 +81,8 @@ SELECT
         WHEN decided.station = 'url_filter' THEN url_matches.url_match
         WHEN decided.station = 'language' THEN languages.language
     END AS detail,
-    coalesce(decided.failed_gates, []) AS failed_gates
+    coalesce(decided.failed_gates, []) AS failed_gates,
+    coalesce(decided.gate_values, []) AS gate_values
 FROM documents
 LEFT JOIN url_matches USING (doc)
 LEFT JOIN languages USING (doc)

@@ -1,6 +1,7 @@
 -- One row per response record of a part, whatever became of it: of the gate that a document fails first and the
 -- deduplications that dropped it, the earliest in recipe order decides.
 -- Views: documents, filter_verdicts (one part each);
+--        gate_values: what every gate measured, as filter_verdicts.sql has it;
 --        removals: what the other methods say of the documents that they looked at.
 WITH decisions AS (
     SELECT doc, verdict, station, position, value, "limit", detail, NULL::BIGINT AS duplicate_of
@@ -34,11 +35,13 @@ SELECT
     decided.first."limit" AS "limit",
     decided.first.detail AS detail,
     filter_verdicts.failed_gates,
+    gate_values.gate_values,
     -- The cluster is named by its survivor.
     decided.first.duplicate_of AS duplicate_of,
     coalesce(clusters.cluster_size, 1)::INTEGER AS cluster_size
 FROM documents
 JOIN filter_verdicts USING (doc)
+JOIN gate_values USING (doc)
 LEFT JOIN decided USING (doc)
 LEFT JOIN clusters USING (doc)
 ORDER BY documents.doc
