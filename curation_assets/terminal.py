@@ -1,13 +1,16 @@
 """How answers look in a terminal, which must not obey what a page says."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import duckdb
 from rich.markup import escape
 from rich.table import Table
 
-from curation_assets.provenance.catalog import Column, View
-from curation_assets.provenance.whatif import Fate, Sample, Step, WhatIf
+if TYPE_CHECKING:
+    import duckdb
+
+    from curation_assets.provenance.catalog import Column, View
+    from curation_assets.provenance.whatif import Fate, Sample, Step, WhatIf
 
 CELL = 300
 """Characters of a value that are shown; a text can be megabytes."""
@@ -20,7 +23,7 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
-def answer_table(relation: duckdb.DuckDBPyRelation) -> Table:
+def answer_table(relation: "duckdb.DuckDBPyRelation") -> Table:
     """The rows of a query, each value cut to `CELL` characters. Raises `duckdb.Error` when they cannot be computed."""
     table = Table(box=None, padding=PADDING)
     for name, kind in zip(relation.columns, relation.types, strict=True):
@@ -46,7 +49,7 @@ def _cell(value: str | None) -> str:
     return escape(printable(cut))
 
 
-def view_tables(views: Sequence[View], columns: dict[str, list[Column]]) -> Iterator[Table]:
+def view_tables(views: "Sequence[View]", columns: "dict[str, list[Column]]") -> Iterator[Table]:
     """Each view with its columns and what they mean."""
     by_name = {view.name: view for view in views}
     for name, listed in columns.items():
@@ -66,7 +69,7 @@ def _short(kind: str) -> str:
     return kind if len(kind) <= 24 else f"{kind.partition('(')[0]}(…){'[]' * kind.endswith('[]')}"
 
 
-def funnels_table(found: WhatIf) -> Table:
+def funnels_table(found: "WhatIf") -> Table:
     """The new funnel beside the old, from the first gate that dropped something; a change is marked."""
     title = f"{found.recipe} on {found.snapshot}: {found.records:,} response records"
     table = Table(title=title, box=None, padding=PADDING)
@@ -89,14 +92,14 @@ def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def change(step: Step) -> str:
+def change(step: "Step") -> str:
     """A gate's rule as it was and as it is."""
     was, now = step.rule_was, step.rule
     told = f"new: {now}" if was is None else f"gone; it was {was}" if now is None else f"{now}; it was {was}"
     return f"{step.name}: {told}"
 
 
-def samples_table(samples: Sequence[Sample]) -> Table:
+def samples_table(samples: "Sequence[Sample]") -> Table:
     """Documents that a change concerns: URL, what became of them and what would."""
     table = Table(box=None, padding=PADDING)
     for heading in ("url", "was", "would be"):
@@ -106,7 +109,7 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     return table
 
 
-def _fate(fate: Fate) -> str:
+def _fate(fate: "Fate") -> str:
     if fate.unknown:
         return f"compared by {fate.station}"
     measured = "" if fate.value is None or fate.limit is None else f" {fate.value:.4g}, limit {fate.limit:g}"

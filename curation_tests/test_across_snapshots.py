@@ -95,7 +95,11 @@ def test_a_duplicate_of_another_snapshot_is_not_explained_by_a_stranger(in_order
     first, second = (table(in_order, "verdicts", snapshot) for snapshot in (FIRST, SECOND))
     names = dict(first.select("doc", "url").iter_rows())
     for row in second.filter(pl.col("detail") == FIRST).head(5).iter_rows(named=True):
-        found = [one for one in explain(in_order, row["record_id"], [SECOND]) if one.verdict["doc"] == row["doc"]]
+        found = [
+            one
+            for one in explain(in_order.lake, in_order.recipe.name, row["record_id"], [SECOND])
+            if one.verdict["doc"] == row["doc"]
+        ]
         assert found[0].verdict["detail"] == FIRST
         assert found[0].verdict["duplicate_of_url"] in (names[row["duplicate_of"]], None)
 

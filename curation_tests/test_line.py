@@ -190,7 +190,7 @@ def test_a_position_that_does_not_exist_is_an_error(line: Line, staged: dict[str
 
 def test_a_url_leads_to_its_shards(line: Line, verdicts: pl.DataFrame) -> None:
     kept = verdicts.filter(pl.col("verdict") == "kept").row(0, named=True)
-    (found,) = explain(line, kept["url"])
+    (found,) = explain(line.lake, line.recipe.name, kept["url"])
     assert found.verdict["verdict"] == "kept"
     assert found.segments
     assert not any(failed for *_, failed in found.gates)
@@ -198,7 +198,7 @@ def test_a_url_leads_to_its_shards(line: Line, verdicts: pl.DataFrame) -> None:
 
 def test_a_url_leads_to_the_gate_that_dropped_it(line: Line, verdicts: pl.DataFrame) -> None:
     dropped = verdicts.filter(pl.col("verdict") == "gopher_short_doc").row(0, named=True)
-    (found,) = explain(line, dropped["record_id"])
+    (found,) = explain(line.lake, line.recipe.name, dropped["record_id"])
     assert found.verdict["url"] == dropped["url"]
     assert "gopher_short_doc" in [gate for _, gate, *_, failed in found.gates if failed]
     assert found.segments == []
@@ -209,12 +209,12 @@ def test_a_duplicate_names_the_one_that_was_kept(line: Line, verdicts: pl.DataFr
     survivor = verdicts.row(by_predicate=pl.col("doc") == duplicate["duplicate_of"], named=True)
     assert survivor["verdict"] == "kept"
     assert survivor["cluster_size"] == duplicate["cluster_size"] == duplicate["value"]
-    found = explain(line, duplicate["url"])
+    found = explain(line.lake, line.recipe.name, duplicate["url"])
     assert survivor["url"] in [one.verdict["duplicate_of_url"] for one in found]
 
 
 def test_a_url_that_was_never_seen_has_no_story(line: Line, staged: dict[str, Staged]) -> None:
-    assert explain(line, "https://nobody.example/") == []
+    assert explain(line.lake, line.recipe.name, "https://nobody.example/") == []
 
 
 def test_settings_and_line_know_no_dagster() -> None:

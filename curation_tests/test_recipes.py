@@ -209,7 +209,7 @@ def test_a_duplicate_of_each_method_is_explained(curated: dict[str, Curated], me
     run = curated["every_method"]
     verdicts = table(run, "verdicts")
     for row in verdicts.filter(pl.col("station") == method).head(3).iter_rows(named=True):
-        explanations = explain(run.line, row["record_id"], [run.snapshot])
+        explanations = explain(run.line.lake, run.line.recipe.name, row["record_id"], [run.snapshot])
         (found,) = [one for one in explanations if one.verdict["doc"] == row["doc"]]
         assert found.verdict["verdict"] == METHODS[method].verdict
         assert (found.verdict["value"], found.verdict["limit"]) == (row["value"], row["limit"])
@@ -244,7 +244,7 @@ def test_limits_of_a_language_are_explained_as_they_decided(curated: dict[str, C
     rows = pl.concat([dropped.unique("verdict", maintain_order=True), kept.filter(pl.col("doc").is_in(german))])
     for row in rows.iter_rows(named=True):
         limits = limits_of(languages[row["doc"]])
-        (found,) = explain(line, row["record_id"])
+        (found,) = explain(line.lake, line.recipe.name, row["record_id"])
         shown = {gate.gate: gate.limit for gate in found.gates}
         assert {name: shown[name] for name in columns} == {name: limits[of] for name, of in columns.items()}
         assert [gate.gate for gate in found.gates if gate.failed] == row["failed_gates"]

@@ -1,9 +1,8 @@
 """Commands that answer: what became of a document, where a token came from, what other limits would do."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import duckdb
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -18,17 +17,21 @@ from curation_assets.cli.program import (
     app,
     console,
     errors,
+    line_of,
     newest,
     plain_errors,
+    recipe_name,
     settings_of,
 )
-from curation_assets.lake.lake import LakeError
-from curation_assets.lake.query import query, source
-from curation_assets.line import Line
-from curation_assets.provenance.explain import Explanation
-from curation_assets.provenance.trace import Passage
-from curation_assets.provenance.whatif import WhatIf
+from curation_assets.cli.story import host_story, story
+from curation_assets.lake.lake import Lake, LakeError
 from curation_assets.terminal import answer_table, change, funnels_table, printable, samples_table, view_tables
+
+if TYPE_CHECKING:
+    from curation_assets.line import Line
+    from curation_assets.provenance.explain import Explanation
+    from curation_assets.provenance.trace import Passage
+    from curation_assets.provenance.whatif import WhatIf
 
 
 @app.command()
@@ -37,7 +40,7 @@ def funnel(
 ) -> None:
     """Show how many documents each gate dropped, and how many were left."""
     with plain_errors():
-        line = Line(settings_of(lake=lake, recipe=recipe, set=set))
+        line = line_of(lake=lake, recipe=recipe, set=set)
         show_funnel(line, snapshot or newest(line))
 
 
@@ -51,6 +54,7 @@ def compare(
     set: Overrides = None,
 ) -> None:
     """Compare recipes: what each station drops and leaves, and how much of what survives is the same."""
+    from curation_assets.line import Line
     from curation_assets.provenance.comparison import compared, comparison_inputs, overlaps, stages
 
     with plain_errors():
@@ -69,24 +73,39 @@ def compare(
 
 @app.command()
 def explain(
-    name: Annotated[str, typer.Argument(help="A URL or a WARC record id.")],
+    name: Annotated[str, typer.Argument(help="A URL, a WARC record id, or a host.")],
     snapshot: Snapshot = None,
     lake: LakeFolder = None,
     recipe: RecipeName = None,
     set: Overrides = None,
 ) -> None:
-    """Tell what became of a URL: its verdict, every gate's value against its limit, or where it lies in the shards."""
+    """Tell the life of a document: every gate's value against its limit, what was taken out, where it lies in shards.
+
+    Of a host, and of those below it: how many records have each verdict, which gates they fail, and some of them.
+    """
+    from curation_assets.provenance.explain import alike_urls, host_name
     from curation_assets.provenance.explain import explain as explain_document
+    from curation_assets.provenance.hosts import explain_host
 
     with plain_errors():
-        line = Line(settings_of(lake=lake, recipe=recipe, set=set))
-        found = explain_document(line, name, [snapshot] if snapshot else None)
-        if not found:
-            errors.print(f"no snapshot in {line.lake.root} has a record for {escape(printable(name))}")
+        settings = settings_of(lake=lake, recipe=recipe, set=set)
+        where = Lake(settings.lake.resolve()), recipe_name(settings), name, [snapshot] if snapshot else None
+        host = host_name(name)
+        hosts = explain_host(where[0], where[1], host, where[3]) if host else []
+        for summary in hosts:
+            for told in host_story(summary):
+                console.print(told, soft_wrap=isinstance(told, Text), highlight=False)
+        found = explain_document(*where) if not hosts else []
+        if not (found or hosts):
+            errors.print(f"no snapshot in {where[0].root} has a record for {escape(printable(name))}", soft_wrap=True)
+            for url in alike_urls(*where):
+                errors.print(f"  it has {escape(printable(url))}", soft_wrap=True, highlight=False)
             raise typer.Exit(1)
         if len(found) > 1:
             console.print(f"{len(found)} records:\n")
         for explanation in found:
+            if "://" in name and explanation.verdict["url"] != name.strip():
+                console.print("Not that URL, but another spelling of it:")
             show_explanation(explanation)
 
 
@@ -107,7 +126,7 @@ def trace(
     from curation_assets.provenance.trace import trace as trace_token
 
     with plain_errors():
-        line = Line(settings_of(source=source, lake=lake, recipe=recipe, set=set))
+        line = line_of(source=source, lake=lake, recipe=recipe, set=set)
         found = trace_token(line, snapshot or newest(line), shard, sequence, token)
         table = Table(show_header=False, box=None)
         table.add_column(no_wrap=True)
@@ -151,7 +170,7 @@ def whatif(
     from curation_assets.provenance.whatif import what_if
 
     with plain_errors():
-        line = Line(settings_of(lake=lake, recipe=recipe, set=set, workers=workers))
+        line = line_of(lake=lake, recipe=recipe, set=set, workers=workers)
         known = line.lake.snapshots((line.recipe.name, "verdicts"))
         if not (snapshot or known):
             raise LakeError(f"the lake {line.lake.root} holds no verdicts of recipe {line.recipe.name} yet")
@@ -183,10 +202,12 @@ def sql(
     Every table is a view over all snapshots with a column `snapshot`; those of other recipes are called
     `refinedweb.verdicts`. Statements only read, and only the lake.
     """
+    import duckdb
+
     from curation_assets.provenance.catalog import catalog, columns, save, select, unqualified, views
 
     with plain_errors():
-        line = Line(settings_of(lake=lake, recipe=recipe, set=set))
+        line = line_of(lake=lake, recipe=recipe, set=set)
         if format and not output:
             raise ValueError("--format is of a file: say which with --output")
         with catalog(line, snapshot) as con:
@@ -213,8 +234,10 @@ def sql(
             errors.print(f"{limit:,} rows, the limit: there may be more (--limit 0 for all)")
 
 
-def show_funnel(line: Line, snapshot: str) -> None:
+def show_funnel(line: "Line", snapshot: str) -> None:
     """Print what each gate dropped."""
+    from curation_assets.lake.query import query, source
+
     verdicts = line.lake.partition(line.key("verdicts"), snapshot)
     rows = query("provenance/funnel", {"verdicts": source(verdicts.paths())}).to_pylist()
     total = verdicts.manifest().rows
@@ -279,7 +302,7 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.2%}"
 
 
-def show_what_if(found: WhatIf) -> None:
+def show_what_if(found: "WhatIf") -> None:
     """Print what changed, both funnels, and documents that are gained and lost."""
     if not found.changed:
         console.print(f"No gate differs from those that decided {found.snapshot}; --set language_score=0.7 tries one.")
@@ -311,49 +334,13 @@ def show_what_if(found: WhatIf) -> None:
             console.print(samples_table(samples))
 
 
-def show_explanation(found: Explanation) -> None:
+def show_explanation(found: "Explanation") -> None:
     """Print the life of one document."""
-    verdict = found.verdict
-    name = verdict["url"] or verdict["record_id"] or "?"
-    console.print(f"[bold]{escape(printable(name))}[/bold] in {found.snapshot}", soft_wrap=True, highlight=False)
-    console.print(
-        f"  {escape(printable(verdict['record_id'] or '?'))}, captured {verdict['date']}, "
-        f"{escape(printable(verdict['warc_file']))} "
-        f"at {verdict['warc_offset']}, {verdict['warc_length']} bytes",
-        soft_wrap=True,
-    )
-    if verdict["verdict"] == "kept":
-        console.print("  [green]kept[/green]")
-        for segment in found.segments:
-            console.print(
-                f"  in shard {segment['shard']}, sequence {segment['sequence']} at {segment['position']}: "
-                f"{segment['token_count']} tokens from its {segment['token_start']}."
-            )
-    else:
-        reason = verdict["verdict"]
-        measured = "" if verdict["value"] is None else f", value {verdict['value']:g}, limit {verdict['limit']:g}"
-        detail = f" ({escape(printable(verdict['detail']))})" if verdict["detail"] else ""
-        console.print(f"  [red]dropped[/red] by {verdict['station']}: {reason}{measured}{detail}", soft_wrap=True)
-        if verdict["duplicate_of"] is not None:
-            console.print(
-                f"  one of {verdict['cluster_size']} near-duplicates; kept instead: "
-                f"{escape(printable(verdict['duplicate_of_url'] or str(verdict['duplicate_of'])))}",
-                soft_wrap=True,
-            )
-    if found.without_text:
-        console.print("  no annotations: acquisition got no text from this record, so nothing was measured or compared")
-    if found.gates:
-        table = Table(box=None, padding=(0, 1, 0, 0))
-        for heading in ("station", "gate", "value", "dropped when", ""):
-            table.add_column(heading, no_wrap=heading == "gate", overflow="fold")
-        for gate in found.gates:
-            mark = "[red]fails[/red]" if gate.failed else "passes"
-            value = "not measured" if gate.value is None else f"{gate.value:.4g}"
-            table.add_row(gate.station, gate.gate, value, escape(f"{gate.operator} {gate.limit:g}"), mark)
-        console.print(table)
+    for told in story(found):
+        console.print(told, soft_wrap=isinstance(told, Text), highlight=False)
 
 
-def marked(passage: Passage) -> Text:
+def marked(passage: "Passage") -> Text:
     """A passage with its token in reverse video, or in brackets where that cannot be seen."""
     token = printable(passage.token)
     shown = (token, "reverse") if console.is_terminal and console.color_system else f"⟦{token}⟧"

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -20,18 +20,18 @@ from curation_assets.cli.program import (
     app,
     console,
     errors,
+    line_of,
     newest,
     plain_errors,
     settings_of,
 )
 from curation_assets.lake.lake import write_atomically
-from curation_assets.lake.query import query, source
-from curation_assets.lake.station import Staged
-from curation_assets.line import Line
-from curation_assets.recipes.loading import load_recipe
-from curation_assets.recipes.methods import QualityScores
 from curation_assets.settings import Settings
 from curation_assets.terminal import printable
+
+if TYPE_CHECKING:
+    from curation_assets.lake.station import Staged
+    from curation_assets.line import Line
 
 DEMO_SETTINGS = "# Written by `curation demo`. `make clean` deletes this file as long as this line is in it."
 
@@ -51,6 +51,7 @@ def run(
     Run it again after a failure or a change: only what is missing or no longer current is redone.
     """
     with plain_errors():
+        from curation_assets.line import Line
         from curation_assets.runs import materialise
 
         settings = settings_of(source=source, recipe=recipe, warcs=warcs, lake=lake, workers=workers, set=set)
@@ -62,7 +63,7 @@ def run(
 def snapshots(source: Source = None) -> None:
     """List the snapshots that the source offers, newest first."""
     with plain_errors():
-        for snapshot in Line(settings_of(source=source)).archive.snapshots():
+        for snapshot in line_of(source=source).archive.snapshots():
             console.print(snapshot)
 
 
@@ -75,6 +76,7 @@ def demo(lake: LakeFolder = None) -> None:
     from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 
     with plain_errors():
+        from curation_assets.line import Line
         from curation_assets.runs import materialise
 
         lake = lake or Path("lake")
@@ -96,7 +98,9 @@ def demo(lake: LakeFolder = None) -> None:
 def prepare() -> None:
     """Get the Dagster instance ready for `dagster dev`: refuse wrong settings, end the runs of killed commands."""
     with plain_errors():
+        from curation_assets.line import Line
         from curation_assets.provenance.comparison import compared
+        from curation_assets.recipes.loading import load_recipe
         from curation_assets.runs import open_instance
 
         settings = Settings()
@@ -107,8 +111,11 @@ def prepare() -> None:
             pass
 
 
-def show_summary(line: Line, snapshot: str, staged: list[Staged]) -> None:
+def show_summary(line: "Line", snapshot: str, staged: "list[Staged]") -> None:
     """Print the funnel, tokens and fill, where the shards lie, and what to type next."""
+    from curation_assets.lake.query import query, source
+    from curation_assets.recipes.methods import QualityScores
+
     show_funnel(line, snapshot)
     shards = line.lake.partition(line.key("training_shards"), snapshot)
     stats = line.lake.partition(line.key("packed_sequences"), snapshot).manifest().stats

@@ -4,18 +4,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from curation_assets.acquisition.archive import ArchiveError
 from curation_assets.lake.lake import LakeError
-from curation_assets.line import Line
-from curation_assets.recipes.loading import RecipeError
 from curation_assets.settings import Settings
 from curation_assets.terminal import printable
+
+if TYPE_CHECKING:
+    from curation_assets.line import Line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,17 +41,33 @@ Snapshot = Annotated[str | None, typer.Option(help="Such as CC-MAIN-2025-05; the
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Errors that a person can act on, without a traceback."""
-    from curation_assets.provenance.trace import TraceError
-
     try:
         yield
-    except (ArchiveError, LakeError, RecipeError, TraceError, ValueError, OSError) as error:
-        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-        errors.print(f"[red]error:[/red] {escape(printable(str(message)))}", soft_wrap=True)
-        raise typer.Exit(1) from error
     except KeyboardInterrupt:
         errors.print("interrupted; run again to go on")
         raise typer.Exit(130) from None
+    except Exception as error:
+        if not isinstance(error, _explained()):
+            raise
+        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        errors.print(f"[red]error:[/red] {escape(printable(str(message)))}", soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def _explained() -> tuple[type[Exception], ...]:
+    """Errors whose message is enough. What raises them is imported by then, or is not at work."""
+    from curation_assets.acquisition.archive import ArchiveError
+    from curation_assets.provenance.trace import TraceError
+    from curation_assets.recipes.loading import RecipeError
+
+    return ArchiveError, LakeError, RecipeError, TraceError, ValueError, OSError
+
+
+def line_of(**given: Any) -> "Line":
+    """The line of `settings_of`; only commands that call this load all that it takes to run one."""
+    from curation_assets.line import Line
+
+    return Line(settings_of(**given))
 
 
 def settings_of(**given: Any) -> Settings:
@@ -70,7 +86,18 @@ def settings_of(**given: Any) -> Settings:
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
-def newest(line: Line) -> str:
+def recipe_name(settings: Settings) -> str:
+    """The name of the recipe that settings speak of; the published ones need not be read to know it."""
+    if (
+        Path(__file__).parents[1] / "recipes" / f"{settings.recipe}.yaml"
+    ).is_file() and "name" not in settings.recipe_set:
+        return settings.recipe
+    from curation_assets.recipes.loading import load_recipe
+
+    return load_recipe(settings.recipe, settings.recipe_set).name
+
+
+def newest(line: "Line") -> str:
     """The newest snapshot with shards in the lake. Raises `LakeError` when there is none."""
     known = line.lake.snapshots(line.key("training_shards"))
     if not known:

@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-Source = pa.Table | ds.Dataset | Sequence[str]
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
+Source = Union[pa.Table, "ds.Dataset", Sequence[str]]
 """What a view stands for: a table in memory, Arrow files, or the paths of Parquet files."""
 
 MEMORY_LIMIT = "1GB"
@@ -33,6 +35,9 @@ def source(paths: Sequence[Path]) -> Source:
     """The data files among `paths` as one source: Arrow files when there are any, else Parquet files."""
     arrow = [str(path) for path in paths if path.suffix == ".arrow"]
     if arrow:
+        # It takes as long to load as all the rest, and most tables are Parquet.
+        import pyarrow.dataset as ds
+
         return ds.dataset(arrow, format="ipc")
     return [str(path) for path in paths if path.suffix == ".parquet"]
 
@@ -53,7 +58,7 @@ def connection(views: Mapping[str, Source], threads: int | None = None) -> Itera
         for name, origin in views.items():
             if not IDENTIFIER.match(name):
                 raise ValueError(f"{name!r} is not a view name")
-            if isinstance(origin, pa.Table | ds.Dataset):
+            if not isinstance(origin, Sequence):
                 con.register(name, origin)
             elif origin:
                 con.read_parquet(list(origin)).create_view(name)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pyarrow.dataset as ds
 
 from curation_assets.lake.lake import Key, Lake, LakeError, Partition
 from curation_assets.lake.parts import ROW_BITS
@@ -265,7 +264,7 @@ def _files(partition: Partition) -> list[Path]:
 def _relation(con: duckdb.DuckDBPyConnection, files: list[Path], number: int) -> str:
     """What stands for some files in a FROM clause."""
     origin = source(files)
-    if isinstance(origin, ds.Dataset):
+    if not isinstance(origin, list):
         con.register(f"_arrow_{number}", origin)
         return f"_arrow_{number}"
     return f"read_parquet([{', '.join(_text(str(path)) for path in files)}], hive_partitioning = false)"

@@ -3,22 +3,20 @@
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curation_assets.acquisition.documents import Extraction, read_documents
 from curation_assets.filtering.edits import source_offset
 from curation_assets.lake.lake import LakeError, Partition
-from curation_assets.lake.parts import ROW_BITS, part_name
 from curation_assets.lake.query import query, source
 from curation_assets.line import Line
 from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE
 from curation_assets.packing.tokenizer import Tokenizer, saved_tokenizer
+from curation_assets.provenance.rows import part_path, row_of_document, rows_of_document
 
 PASSAGE_BYTES = 160
 """Of text that is shown around a token."""
@@ -105,7 +103,7 @@ def trace(line: Line, snapshot: str, shard: int, sequence: int, token: int) -> T
     (segment,) = found
     doc, at = segment["doc"], segment["token_start"] + token - segment["position"]
     tokens = line.lake.origin(shards, "tokens")
-    row = _row(line.lake.origin(tokens, "corpus"), doc)
+    row = row_of_document(line.lake.origin(tokens, "corpus"), doc)
     tokenizer = saved_tokenizer(shards.folder / TOKENIZER_FILE)
     text: str = row["text"]
     ids = _ids(tokens, doc)
@@ -194,7 +192,7 @@ def fetch(line: Line, traced: Trace) -> Fetched:
             "is the source another copy than the one that was read?"
         )
     text: str = rows[0]["text"]
-    content = _row(corpus, traced.doc)["text"].encode()
+    content = row_of_document(corpus, traced.doc)["text"].encode()
     edits = _edits(line, traced.snapshot, traced.doc)
     start, end = traced.extracted_offset, traced.extracted_end
     first, last = _extracted_span(edits, *_window(content, traced.corpus_offset, traced.corpus_end))
@@ -204,7 +202,7 @@ def fetch(line: Line, traced: Trace) -> Fetched:
         record=record,
         text=text,
         shown=_passage(text.encode(), *window, start, end),
-        unchanged=text == _row(documents, traced.doc)["text"],
+        unchanged=text == row_of_document(documents, traced.doc)["text"],
     )
 
 
@@ -227,7 +225,7 @@ def _edits(line: Line, snapshot: str, doc: int) -> list[list[dict[str, Any]]]:
     corpus = _corpus(line, snapshot)
     found = []
     for table, column in (corpus.manifest().params or {}).get("edits", ()):
-        rows = _rows(line.lake.origin(corpus, table), doc)
+        rows = rows_of_document(line.lake.origin(corpus, table), doc)
         found.append([{"replacement": "", **edit} for row in rows for edit in row[column] or ()])
     return found
 
@@ -240,26 +238,6 @@ def _extracted_span(edits: list[list[dict[str, Any]]], start: int, end: int) -> 
         end = source_offset(of_table, end) if start == end else next(replaced, last + 1)
         start = source_offset(of_table, start)
     return start, end
-
-
-def part_path(partition: Partition, doc: int) -> Path:
-    """The file of a table that holds a document. Raises `LakeError` when there is none."""
-    for suffix in ("parquet", "arrow"):
-        path = partition.folder / part_name(doc >> ROW_BITS, suffix)
-        if path.exists():
-            return path
-    raise LakeError(f"{partition.name} has no part for document {doc}")
-
-
-def _rows(partition: Partition, doc: int) -> list[dict[str, Any]]:
-    return pq.read_table(part_path(partition, doc), filters=[("doc", "=", doc)]).to_pylist()
-
-
-def _row(partition: Partition, doc: int) -> dict[str, Any]:
-    rows = _rows(partition, doc)
-    if not rows:
-        raise LakeError(f"{partition.name} has no document {doc}")
-    return rows[0]
 
 
 def _ids(partition: Partition, doc: int) -> Any:

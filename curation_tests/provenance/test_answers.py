@@ -12,7 +12,7 @@ from curation_assets.cli import answers, app
 from curation_assets.cli.answers import marked, show_explanation
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
-from curation_assets.provenance.explain import Explanation
+from curation_assets.provenance.explain import Compared, Edit, Explanation
 from curation_assets.provenance.trace import Passage, trace
 
 
@@ -52,10 +52,11 @@ def test_a_url_of_any_length_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "https://a.example/" + "x" * 3000
     verdict = dict.fromkeys(("value", "limit", "detail", "duplicate_of", "cluster_size", "date", "warc_file"))
     verdict |= {"url": url, "record_id": "<urn:uuid:1>", "verdict": "minhash_duplicate", "station": "minhash"}
-    verdict |= {"duplicate_of": 1, "duplicate_of_url": url, "warc_file": "a", "warc_offset": 1, "warc_length": 2}
+    verdict |= {"duplicate_of": 1, "warc_file": "a", "warc_offset": 1, "warc_length": 2}
     screen = io.StringIO()
     monkeypatch.setattr(answers, "console", Console(file=screen, width=60))
-    show_explanation(Explanation("CC-MAIN-2000-01", verdict, {}, [], []))
+    kept = Compared("minhash_duplicates", False, 2, 1, 2, 1, None, url, None)
+    show_explanation(Explanation("CC-MAIN-2000-01", verdict, compared=[kept]))
     assert screen.getvalue().replace("\n", "").count(url) == 2
 
 
@@ -76,3 +77,39 @@ def test_a_terminal_shows_the_token_in_reverse(monkeypatch: pytest.MonkeyPatch) 
     assert [(text.plain[span.start : span.end], span.style) for span in text.spans] == [("wat\ufffder", "reverse")]
     monkeypatch.setattr(answers, "console", Console(file=io.StringIO()))
     assert marked(passage).plain == "the [red] ⟦wat\ufffder⟧ in"
+
+
+def test_what_a_page_says_is_harmless_in_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Markup is shown, control characters are not obeyed, a line of megabytes is cut."""
+    verdict = dict.fromkeys(("value", "limit", "detail", "duplicate_of", "cluster_size", "date"))
+    verdict |= {"url": "https://a.example/[red]", "record_id": "<urn:uuid:1>", "verdict": "kept", "station": None}
+    verdict |= {"warc_file": "a\x1b[2J", "warc_offset": 1, "warc_length": 2}
+    edits = [
+        Edit("line_edits", None, b"[bold]\x1b]0;title\x07 \n\xff", ""),
+        Edit("line_edits", None, b"x" * 5_000_000, ""),
+        Edit("pii_spans", "email", b"someone@a.example", "email@example.com"),
+    ]
+    screen = io.StringIO()
+    monkeypatch.setattr(answers, "console", Console(file=screen, width=60))
+    show_explanation(Explanation("CC-MAIN-2000-01", verdict, edits=edits, corpus_bytes=3))
+    shown = screen.getvalue()
+    assert "[bold]" in shown and "https://a.example/[red]" in shown
+    assert not set(shown) & {"\x1b", "\x07"}
+    assert len(shown) < 2000
+    assert "1 × email" in shown
+    assert "someone@" not in shown
+
+
+def test_a_host_has_its_counts(line: Line, verdicts: pl.DataFrame) -> None:
+    kept = verdicts.filter(pl.col("verdict") == "kept")["url"]
+    host = kept[0].split("/")[2]
+    shown = invoke(line, "explain", host.upper(), width=40)
+    assert f"{host} in {SAMPLE_SNAPSHOT}: " in shown
+    assert min(url for url in kept if url.split("/")[2] == host) in shown
+
+
+def test_what_is_not_there_is_told_with_what_is(line: Line, verdicts: pl.DataFrame) -> None:
+    url = verdicts.filter(pl.col("verdict") == "kept")["url"][0]
+    done = CliRunner(env={"COLUMNS": "100"}).invoke(app, ["explain", url + "zzz", "--lake", str(line.lake.root)])
+    assert done.exit_code == 1
+    assert f"it has {url}" in done.output

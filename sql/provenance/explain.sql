@@ -1,19 +1,6 @@
--- The verdicts of the documents with one URL or record id, with where they lie in their WARC files.
--- A duplicate's detail is the snapshot of its survivor where that is another one: its number means nothing here.
--- Views: verdicts, documents. Parameters: $name; $record, the same as a record id in lower case without brackets.
-SELECT
-    verdicts.*,
-    documents.date,
-    documents.warc_file,
-    documents.warc_offset,
-    documents.warc_length,
-    documents.http_status,
-    documents.html_bytes,
-    documents.title,
-    documents.consent,
-    (SELECT any_value(survivor.url) FROM verdicts AS survivor WHERE survivor.doc = verdicts.duplicate_of AND verdicts.detail IS NULL)
-        AS duplicate_of_url
+-- The documents with one of some URLs or record ids.
+-- View: verdicts. Parameters: $urls, $records: all the ways in which what is looked for may be written.
+SELECT doc, url
 FROM verdicts
-JOIN documents USING (doc)
-WHERE verdicts.url = $name OR lower(trim(verdicts.record_id, '<>')) = $record
-ORDER BY verdicts.doc
+WHERE list_contains($urls, url) OR list_contains($records, record_id)
+ORDER BY doc
