@@ -23,7 +23,7 @@ from curation_assets.cli.program import (
     recipe_name,
     settings_of,
 )
-from curation_assets.cli.story import host_story, story
+from curation_assets.cli.story import host_story, short, story
 from curation_assets.lake.lake import Lake, LakeError
 from curation_assets.terminal import answer_table, change, funnels_table, printable, samples_table, view_tables
 
@@ -111,9 +111,11 @@ def explain(
 
 @app.command()
 def trace(
-    shard: Annotated[int, typer.Option(help="Number of the shard.")],
-    sequence: Annotated[int, typer.Option(help="Number of the sequence in the shard.")],
+    shard: Annotated[int | None, typer.Option(help="Number of the shard.")] = None,
+    sequence: Annotated[int | None, typer.Option(help="Number of the sequence in the shard.")] = None,
     token: Annotated[int, typer.Option(help="Position in the sequence.")] = 0,
+    url: Annotated[str | None, typer.Option(help="The way back: a URL or a record id, to its tokens.")] = None,
+    passage: Annotated[str | None, typer.Option(help="Of --url: a piece of the page's extracted text.")] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Read the record again from the source.")] = False,
     snapshot: Snapshot = None,
     source: Source = None,
@@ -121,16 +123,18 @@ def trace(
     recipe: RecipeName = None,
     set: Overrides = None,
 ) -> None:
-    """Trace a token of a shard to its document, WARC file, offset and length."""
+    """Trace a token of a shard to its document, WARC file, offset and length; with --url, a page to its tokens."""
     from curation_assets.provenance.trace import fetch as fetch_record
     from curation_assets.provenance.trace import trace as trace_token
 
     with plain_errors():
         line = line_of(source=source, lake=lake, recipe=recipe, set=set)
+        if url is not None:
+            show_places(line, url, passage, [snapshot] if snapshot else None)
+            return
+        if shard is None or sequence is None:
+            raise ValueError("give --shard and --sequence, or --url")
         found = trace_token(line, snapshot or newest(line), shard, sequence, token)
-        table = Table(show_header=False, box=None)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
         for name, value in {
             "record id": found.record_id,
             "url": found.url,
@@ -141,11 +145,10 @@ def trace(
             "document": f"{found.doc} (part {found.doc >> 32}, row {found.doc & 0xFFFFFFFF})",
             "token": f"{found.token_of_document} of the document: {found.token_text!r}",
         }.items():
-            table.add_row(f"[bold]{name}[/bold]", escape(printable(str(value))))
+            show(name, printable(str(value)))
         if found.approximate:
-            table.add_row("", "approximate: the tokenizer encodes this text otherwise now")
-        table.add_row("[bold]passage[/bold]", marked(found.shown))
-        console.print(table)
+            show("", "approximate: the tokenizer encodes this text otherwise now")
+        show("passage", marked(found.shown))
         if fetch:
             again = fetch_record(line, found)
             state = "the same text as in the lake" if again.unchanged else "another text than in the lake"
@@ -278,6 +281,11 @@ def show_stages(rows: list[dict[str, Any]], snapshot: str) -> None:
             "" if row["tokens"] is None else f"{row['tokens']:,}",
         )
     console.print(table)
+    console.print(
+        "dropped, left: documents. records, texts: left of all response records, and of those with text. "
+        "published: the share that the recipe's source states. tokens: of what is kept.",
+        style="dim",
+    )
 
 
 def show_overlaps(rows: list[dict[str, Any]], snapshot: str) -> None:
@@ -338,6 +346,55 @@ def show_explanation(found: "Explanation") -> None:
     """Print the life of one document."""
     for told in story(found):
         console.print(told, soft_wrap=isinstance(told, Text), highlight=False)
+
+
+def show(name: str, value: str | Text) -> None:
+    """Print a name and its value: whole where it is piped, folded beside the name in a terminal."""
+    if console.is_terminal:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(min_width=10, no_wrap=True)
+        table.add_column(overflow="fold")
+        table.add_row(Text(name, "bold"), value)
+        console.print(table, highlight=False)
+    else:
+        console.print(Text.assemble(f"{name:<12}", value), soft_wrap=True, highlight=False)
+
+
+def show_places(line: "Line", name: str, passage: str | None, snapshots: list[str] | None) -> None:
+    """Print where the tokens of a page, or of a passage in it, lie in the shards."""
+    from curation_assets.provenance.explain import find
+    from curation_assets.provenance.rows import row_of_document
+    from curation_assets.provenance.trace import TraceError, locate, passages
+
+    found = find(line.lake, line.recipe.name, name, snapshots)
+    if not found:
+        raise TraceError(f"no snapshot in {line.lake.root} has a record for {name}")
+    for verdicts, doc in found:
+        row = row_of_document(verdicts, doc, ["url", "record_id", "station", "verdict"])
+        console.print(
+            Text(f"{printable(row['url'] or '?')} in {verdicts.snapshot}, {printable(row['record_id'] or '?')}"),
+            soft_wrap=True,
+        )
+        if row["station"] is not None:
+            console.print(f"  dropped by {row['station']}: {row['verdict']}; it is in no shard", highlight=False)
+            continue
+        spans = [(0, None)] if passage is None else passages(line, verdicts.snapshot, doc, passage)
+        if not spans:
+            console.print("  its extracted text does not hold the passage")
+        for start, end in spans:
+            located = locate(line, verdicts.snapshot, doc, start, end)
+            at = "" if end is None else f"bytes {start:,} to {end:,} of the extracted text: "
+            if not located.text.strip():
+                console.print(f"  {at}taken out before packing; `curation explain` shows by what", soft_wrap=True)
+                continue
+            if passage is not None and located.text != passage:
+                console.print(Text(f"  {at}in the shards it is {short(located.text)}"), soft_wrap=True)
+            if located.approximate:
+                console.print("  the tokenizer encodes this text otherwise now: these are all places of the page")
+            for place in located.places:
+                tokens = f"tokens {place.first} to {place.last - 1}"
+                where = f"shard {place.shard}, sequence {place.sequence}, {tokens}"
+                console.print(f"  {at}{where}", soft_wrap=True, highlight=False)
 
 
 def marked(passage: "Passage") -> Text:

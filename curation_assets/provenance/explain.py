@@ -105,6 +105,11 @@ def explain(lake: Lake, recipe: str, name: str, snapshots: Sequence[str] | None 
     Raises:
         LakeError: nothing is materialised, or it was by a version that recorded less.
     """
+    return [_explain(lake, recipe, verdicts, doc) for verdicts, doc in find(lake, recipe, name, snapshots)]
+
+
+def find(lake: Lake, recipe: str, name: str, snapshots: Sequence[str] | None = None) -> list[tuple[Partition, int]]:
+    """The verdicts and the `doc` of every record that `explain` explains."""
     urls = spellings(name)
     parameters = {"urls": urls, "records": record_names(name)}
     found = [
@@ -113,7 +118,7 @@ def explain(lake: Lake, recipe: str, name: str, snapshots: Sequence[str] | None 
         for row in query("provenance/explain", {"verdicts": source(verdicts.paths(".parquet"))}, parameters).to_pylist()
     ]
     exact = [one for one in found if one[2] == name.strip() or one[2] not in urls]
-    return [_explain(lake, recipe, verdicts, doc) for verdicts, doc, _ in exact or found]
+    return [(verdicts, doc) for verdicts, doc, _ in exact or found]
 
 
 def judged(lake: Lake, recipe: str, snapshots: Sequence[str] | None = None) -> list[Partition]:

@@ -1,16 +1,16 @@
-"""From a position in a shard to the bytes of the WARC file that it came from."""
+"""From a position in a shard to the bytes of the WARC file that it came from, and from a text to its positions."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation_assets.acquisition.documents import Extraction, read_documents
-from curation_assets.filtering.edits import source_offset
+from curation_assets.filtering.edits import output_offset, source_offset
 from curation_assets.lake.lake import LakeError, Partition
 from curation_assets.lake.query import query, source
 from curation_assets.line import Line
@@ -204,6 +204,99 @@ def fetch(line: Line, traced: Trace) -> Fetched:
         shown=_passage(text.encode(), *window, start, end),
         unchanged=text == row_of_document(documents, traced.doc)["text"],
     )
+
+
+class Place(NamedTuple):
+    """Neighbouring tokens of one sequence."""
+
+    shard: int
+    sequence: int
+    first: int
+    """The first of them in the sequence."""
+    last: int
+    """The token after the last of them."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a piece of a document's extracted text lies in the shards."""
+
+    places: list[Place]
+    """In the order of the text, one for each sequence; none when nothing is left of the piece."""
+    text: str
+    """What the piece is in the corpus: less than it was, or a mask, or the line break that stands for what was cut."""
+    approximate: bool
+    """The stored ids are not what the tokenizer makes of the stored text now: the places are the whole document's."""
+
+
+def locate(line: Line, snapshot: str, doc: int, start: int = 0, end: int | None = None) -> Located:
+    """Where a piece of a document's extracted text lies in the shards: the inverse of `trace`.
+
+    A token that stands for a part of the piece belongs to it, and so do all tokens of a mask that hides a part of it.
+
+    Args:
+        line: recipe and lake.
+        snapshot: partition of the shards.
+        doc: a document of the corpus.
+        start: of the piece, in UTF-8 bytes of the extracted text.
+        end: of the piece, exclusive; the end of the text by default, and then the token that ends the document belongs
+            to it.
+
+    Raises:
+        LakeError: the snapshot is not materialised, or the document is not in its corpus.
+    """
+    shards = line.lake.partition(line.key("training_shards"), snapshot)
+    tokens = line.lake.origin(shards, "tokens")
+    text: str = row_of_document(line.lake.origin(tokens, "corpus"), doc, ["text"])["text"]
+    ids, content = _ids(tokens, doc), text.encode()
+    again, spans = saved_tokenizer(shards.folder / TOKENIZER_FILE).spans(text)
+    approximate = not np.array_equal(again, ids[:-1])
+    whole = end is None
+    end = len(_extracted(line, snapshot, doc)) if end is None else end
+    for edits in _edits(line, snapshot, doc):
+        start, end = _edited_span(edits, start, end)
+    piece = len(content[:start].decode(errors="ignore")), len(content[:end].decode(errors="replace"))
+    touched = np.flatnonzero((spans[:, 0] < piece[1]) & (spans[:, 1] > piece[0])) if start < end else np.array([], int)
+    if approximate:
+        touched = np.arange(len(ids) - 1)
+    first = int(touched[0]) if len(touched) else len(ids) - 1
+    last = len(ids) if whole else int(touched[-1]) + 1 if len(touched) else first
+    found = query("provenance/segments_of_document", {"segments": source(shards.paths(SEGMENTS_FILE))}, {"doc": doc})
+    places = []
+    for segment in found.to_pylist():
+        begin, stop = segment["token_start"], segment["token_start"] + segment["token_count"]
+        if max(first, begin) < min(last, stop):
+            shift = segment["position"] - begin
+            places.append(
+                Place(segment["shard"], segment["sequence"], max(first, begin) + shift, min(last, stop) + shift)
+            )
+    return Located(places, text[piece[0] : piece[1]] if start < end else "", approximate)
+
+
+def passages(line: Line, snapshot: str, doc: int, passage: str) -> list[tuple[int, int]]:
+    """Where a passage stands in the extracted text of a document: bytes, start and end of each, none overlapping."""
+    text, wanted = _extracted(line, snapshot, doc), passage.encode(errors="surrogateescape")
+    found, at = [], text.find(wanted) if wanted else -1
+    while at >= 0:
+        found.append((at, at + len(wanted)))
+        at = text.find(wanted, at + len(wanted))
+    return found
+
+
+def _extracted(line: Line, snapshot: str, doc: int) -> bytes:
+    documents = line.lake.origin(_corpus(line, snapshot), "documents")
+    return row_of_document(documents, doc, ["text"])["text"].encode()
+
+
+def _edited_span(edits: list[dict[str, Any]], start: int, end: int) -> tuple[int, int]:
+    """Where bytes `start` to `end` are after some edits; all of what stands for an edit, if they touch it."""
+    first = output_offset(edits, start)
+    if start >= end:
+        return first, first
+    last = output_offset(edits, end - 1)
+    replaced = (edit["replacement"] for edit in edits if edit["start"] < end <= edit["end"])
+    replacement = next(replaced, None)
+    return first, last + (1 if replacement is None else len(replacement.encode()))
 
 
 def _window(content: bytes, start: int, end: int) -> tuple[int, int]:
