@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -185,3 +188,26 @@ def test_help_teaches() -> None:
 
 def test_a_page_cannot_command_the_terminal() -> None:
     assert printable("a\x1b[2Jb\x07c\u202ed") == "a\ufffd[2Jb\ufffdc\ufffdd"
+
+
+def test_an_interrupt_while_the_program_loads_prints_no_traceback() -> None:
+    code = "print('ready', flush=True); from curation_assets.__main__ import main; main()"
+    slow = "import sys, time\nclass Slow:\n def find_spec(self, name, *_):\n  name == 'typer' and time.sleep(60)\n"
+    command = [sys.executable, "-c", f"{slow}sys.meta_path.insert(0, Slow())\n{code}", "funnel"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        for _ in range(600):
+            time.sleep(0.05)
+            if signal.SIGINT not in _caught(running.pid):
+                break
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=30)
+    assert running.returncode == -signal.SIGINT
+    assert told == ""
+
+
+def _caught(process: int) -> set[signal.Signals]:
+    """Signals that a process has handlers for."""
+    (mask,) = re.findall(r"^SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    return {one for one in (signal.SIGINT,) if int(mask, 16) >> (one - 1) & 1}

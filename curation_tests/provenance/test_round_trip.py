@@ -103,7 +103,9 @@ def test_the_lake_has_all_that_a_token_can_go_through(run: Run) -> None:
 @settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_a_random_position_leads_to_its_text_and_back(run: Run, data: st.DataObject) -> None:
-    own = run.segments.filter(pl.col("doc").is_in([doc for doc, text in run.texts.items() if b"@company.example" in text]))
+    own = run.segments.filter(
+        pl.col("doc").is_in([doc for doc, text in run.texts.items() if b"@company.example" in text])
+    )
     segments = data.draw(st.sampled_from([run.segments, own]), "documents")
     segment = segments.row(data.draw(st.integers(0, segments.height - 1), "segment"), named=True)
     at = segment["position"] + data.draw(st.integers(0, segment["token_count"] - 1), "token")
