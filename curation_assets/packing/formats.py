@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation_assets.lake.contracts import Column, Contract
 from curation_assets.lake.lake import Partition, Stats, fingerprint, write_atomically
 from curation_assets.lake.parts import PartWriter
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation, Station
@@ -78,6 +79,17 @@ def parquet_shards(recipe: Recipe) -> CopyStation:
         step=copy_to_parquet,
         columns=COLUMNS,
         origins=ORIGINS,
+        contract=Contract(
+            {"shard": Column(least=0), "sequence": Column(least=0)},
+            key=("shard", "sequence"),
+            conditions={
+                "pieces cover the sequence": "list_sum(seq_lengths) = len(input_ids)",
+                "each piece has a document and a start": "len(docs) = len(seq_lengths) "
+                "AND len(token_starts) = len(seq_lengths)",
+                "every piece has tokens and a place": "list_min(seq_lengths) >= 1 AND list_min(token_starts) >= 0",
+                "token ids are of the vocabulary": "list_min(input_ids) >= 0",
+            },
+        ),
         conservation=(
             Check("parquet_holds_the_shards", "The files hold the shards' ids and sequences, cut as the segments say."),
         ),

@@ -4,6 +4,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from curation_assets.filtering.signals import SIGNALS
+from curation_assets.lake.contracts import Column, Contract
 from curation_assets.lake.lake import Key, Stats, fingerprint
 from curation_assets.lake.parts import PartWriter, part_name
 from curation_assets.lake.query import Source, query, source
@@ -92,6 +93,16 @@ def profile(recipe: Recipe, warc_files: Key, languages: Key, signals: Key) -> Sn
                 *(("signals", name) for name in params.signals),
             ),
         },
+        contract=Contract(
+            {
+                "documents": Column(least=0),
+                "of": Column(least=0),
+                # Of nothing there is no share.
+                "share": Column(null=True, least=0, most=1),
+            },
+            key=("measure", "class"),
+            conditions={"a class has no more than all": "documents <= \"of\" OR measure = 'records'"},
+        ),
         conservation=(
             Check("profile_adds_up", "Lost + dropped + kept = records; the shares of each measure are whole."),
         ),
