@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.lake.checks import stats_view
 from curation_assets.lake.query import query
-from curation_assets.lake.station import Staged, Station, stats_view
+from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
 from curation_assets.settings import Settings
 from curation_tests.conftest import RESILIPARSE, Curated

@@ -50,7 +50,7 @@ def stations() -> list[Station]:
     lines = [Line(Settings(recipe=recipe)) for recipe in (*published_recipes(), str(EVERY_METHOD))]
     kinds: dict[str, Station] = {}
     for station in chain(*(line.stations for line in lines), comparison_stations([line.recipe for line in lines[:2]])):
-        if station.name not in kinds or len(station.checks) > len(kinds[station.name].checks):
+        if station.name not in kinds or len(station.conservation) > len(kinds[station.name].checks):
             kinds[station.name] = station
     return sorted(kinds.values(), key=lambda station: GROUPS.index(station.group))
 
@@ -93,7 +93,7 @@ def edges(listed: Iterable[Station]) -> Iterator[str]:
     for station in listed:
         sources = dict.fromkeys(key[-1] for key in station.sources.values())
         guards = [
-            ", ".join(f"`{check.name}`" for check in station.checks if quantity in conserves(check.name))
+            ", ".join(f"`{check.name}`" for check in station.conservation if quantity in conserves(check.name))
             for quantity in QUANTITIES
         ]
         yield f"| {' | '.join([station.name, ', '.join(sources) or 'the source', *guards])} |"
@@ -102,7 +102,7 @@ def edges(listed: Iterable[Station]) -> Iterator[str]:
 def write() -> str:
     """The page."""
     listed = stations()
-    checks = {check.name: check.description for station in listed for check in station.checks}
+    checks = {check.name: check.description for station in listed for check in station.conservation}
     table = "\n".join(edges(listed))
     told = "\n".join(f"| `{name}` | {description} |" for name, description in sorted(checks.items()))
     drift = "\n".join(f"| `{name}` | {description} |" for name, description in CHECKS.items())

@@ -98,10 +98,10 @@ def profile(recipe: Recipe, warc_files: Key, languages: Key, signals: Key) -> Sn
                 "documents": Column(least=0),
                 "of": Column(least=0),
                 # Of nothing there is no share.
-                "share": Column(null=True, least=0, most=1),
+                "share": Column(null=True, least=0),
             },
             key=("measure", "class"),
-            conditions={"a class has no more than all": "documents <= \"of\" OR measure = 'records'"},
+            conditions={"a class is no more than all": "(documents <= \"of\" AND share <= 1) OR measure = 'records'"},
         ),
         conservation=(
             Check("profile_adds_up", "Lost + dropped + kept = records; the shares of each measure are whole."),
