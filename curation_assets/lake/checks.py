@@ -66,7 +66,11 @@ def contract_check(contract: Contract, schema: pa.Schema) -> ContractCheck:
     """The check of a contract, described by all its rules."""
     check = ContractCheck("contract_holds", "", contract=contract, schema=schema)
     rules = [rule for rule in check.rules if rule.kind != "columns"]
-    told = ["The columns and their types are as declared, and:", "", *(f"- {rule.says}" for rule in rules)]
+    told = [
+        "The columns and their types are as declared, and every rule of the contract holds:",
+        "",
+        *(f"- {rule.says}" for rule in rules),
+    ]
     return ContractCheck(check.name, "\n".join(told), contract=contract, schema=schema)
 
 
@@ -255,6 +259,7 @@ def save(results: Sequence[CheckResult], of: Manifest, folder: Path) -> None:
     found = [
         {
             "check": one.check.name,
+            "description": one.check.description,
             "identity": fingerprint(one.check.identity),
             "passed": one.passed,
             "evidence": one.evidence,
@@ -279,6 +284,36 @@ def load(checks: Sequence[Check], of: Manifest, folder: Path) -> list[CheckResul
         CheckResult(check, one["passed"], one["evidence"])
         for check, one in zip(checks, wanted, strict=True)
         if one is not None
+    ]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A check that was judged when a partition was published, for a person to read."""
+
+    name: str
+    description: str
+    passed: bool
+    evidence: Mapping[str, Any]
+    """Single values; of a list, how many."""
+
+
+def recorded(partition: Partition) -> list[Recorded]:
+    """What checks found of a committed partition; nothing where an earlier version published it."""
+    try:
+        content = json.loads((partition.folder / CHECKS).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return []
+    if content["data"] != _data(partition.manifest()):
+        return []
+    return [
+        Recorded(
+            one["check"],
+            one.get("description", "").partition("\n")[0],
+            one["passed"],
+            {name: len(value) if isinstance(value, list) else value for name, value in one["evidence"].items()},
+        )
+        for one in content["results"]
     ]
 
 

@@ -64,17 +64,6 @@ class File(BaseModel):
     stats: Stats
 
 
-class Checked(BaseModel):
-    """A check that a committed partition passed, and what was found."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    description: str
-    passed: bool
-    evidence: dict[str, Any]
-
-
 class Manifest(BaseModel):
     """What a committed partition holds. Same inputs, parameters and versions give the same manifest."""
 
@@ -91,8 +80,6 @@ class Manifest(BaseModel):
     """The tables that it was made from, by the name that the station has for them."""
     files: list[File]
     stats: Stats
-    checks: list[Checked] = []
-    """What was found of the files before they were published; none where an earlier version did."""
 
     @property
     def digest(self) -> str:

@@ -33,7 +33,6 @@ from curation_assets.lake.checks import (
 )
 from curation_assets.lake.contracts import Contract
 from curation_assets.lake.lake import (
-    Checked,
     File,
     Key,
     Lake,
@@ -241,11 +240,6 @@ class Staged:
             return
         if self.failed:
             raise CheckFailed(self.partition.name, self.failed)
-        checks = [
-            Checked(name=one.check.name, description=one.check.description, passed=one.passed, evidence=one.evidence)
-            for one in self.results
-        ]
-        self.manifest = self.manifest.model_copy(update={"checks": checks})
         self.partition.commit(self.manifest)
         if self.survey is not None:
             self.partition.record_survey(self.survey)

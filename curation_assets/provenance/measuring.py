@@ -12,7 +12,8 @@ from typing import Any
 
 import duckdb
 
-from curation_assets.lake.lake import Manifest, Partition
+from curation_assets.lake.checks import recorded
+from curation_assets.lake.lake import Partition
 from curation_assets.lake.parts import ROW_BITS, part_name
 from curation_assets.lake.query import connection, execute, query, source
 from curation_assets.packing.shards import SEGMENTS_FILE
@@ -57,7 +58,7 @@ def measure(
         preceding: `verdicts` and `packed_sequences` of earlier snapshots, by snapshot.
         parts_at_most: parts whose rows are counted.
     """
-    tables = {name: _table(name, partition.manifest()) for name, partition in inputs.items()}
+    tables = {name: _table(name, partition) for name, partition in inputs.items()}
     verdicts, packed = tables["verdicts"], tables["packed_sequences"]
     names = chosen([path.stem for path in inputs["verdicts"].paths()], parts_at_most)
     shards = tables["training_shards"].stats["shards"]
@@ -119,7 +120,8 @@ def chosen(names: Sequence[str], most: int) -> list[str]:
     return [name for name in names if name in wanted]
 
 
-def _table(name: str, manifest: Manifest) -> Table:
+def _table(name: str, partition: Partition) -> Table:
+    manifest = partition.manifest()
     return Table(
         name=name,
         rows=manifest.rows,
@@ -129,7 +131,7 @@ def _table(name: str, manifest: Manifest) -> Table:
         code_version=manifest.code_version,
         params=manifest.params or {},
         stats=manifest.stats,
-        checks=manifest.checks,
+        checks=recorded(partition),
     )
 
 
@@ -247,7 +249,7 @@ def _history(preceding: Mapping[str, Mapping[str, Partition]]) -> Iterator[Past]
     packed = preceding.get("packed_sequences", {})
     for snapshot, verdicts in sorted(preceding.get("verdicts", {}).items()):
         if snapshot in packed:
-            tables = (_table(one.key[-1], one.manifest()) for one in (verdicts, packed[snapshot]))
+            tables = (_table(one.key[-1], one) for one in (verdicts, packed[snapshot]))
             yield _past(snapshot, *tables)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.lake.lake import Checked, File, Stats
+from curation_assets.lake.checks import Recorded
+from curation_assets.lake.lake import File, Stats
 
 ACQUISITION = "acquisition"
 """The station of the reasons that a record has no text for."""
@@ -176,7 +177,7 @@ class Table:
     code_version: str
     params: Mapping[str, Any]
     stats: Stats
-    checks: Sequence[Checked]
+    checks: Sequence[Recorded]
 
 
 @dataclass(frozen=True)

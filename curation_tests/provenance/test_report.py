@@ -198,9 +198,9 @@ def test_every_recipe_is_told_about(curated: dict[str, Curated]) -> None:
 
 def test_what_checks_found_is_on_record(staged: dict[str, Staged]) -> None:
     for one in staged.values():
-        recorded = one.partition.manifest().checks
-        assert [check.name for check in recorded] == [check.name for check in one.station.checks]
-        assert all(check.passed and check.evidence and check.description for check in recorded)
+        found = recorded(one.partition)
+        assert [check.name for check in found] == [check.name for check in one.station.checks]
+        assert all(check.passed and check.evidence and check.description for check in found)
 
 
 def test_hostile_pages_are_text(hostile: Curated) -> None:
