@@ -22,8 +22,9 @@ from typer.testing import CliRunner
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.cli import app
 from curation_assets.engine.local import LocalEngine
+from curation_assets.lake.checks import recorded, stats_view
 from curation_assets.lake.query import query
-from curation_assets.lake.station import SnapshotJob, Staged, run, stats_view
+from curation_assets.lake.station import SnapshotJob, Staged, run
 from curation_assets.line import Line
 from curation_assets.provenance.dataset_card import size_category
 from curation_assets.provenance.measuring import chosen, measure

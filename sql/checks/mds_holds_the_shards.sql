@@ -1,5 +1,6 @@
 -- The MDS files, read again after they were written, hold the training shards: as many sequences and tokens, the ids'
 -- sum, and no sequence that differs in an id, a boundary or a document; and they still are as large as then.
+-- Conserves: rows, bytes, tokens.
 -- Views: training_shards (its segments), training_shards_stats, stats, files (name, bytes: as they lie on disk).
 WITH written AS (
     SELECT

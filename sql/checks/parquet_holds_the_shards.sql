@@ -1,5 +1,6 @@
 -- The Parquet files, as any tool reads them, hold the training shards: as many tokens, the ids' sum, and each sequence
 -- cut into the pieces that segments.parquet says, with the same numbers of shard and sequence.
+-- Conserves: rows, bytes, tokens.
 -- Views: training_shards (its segments), training_shards_stats, this.
 WITH held AS (
     SELECT

@@ -1,5 +1,6 @@
 -- The report's figures are those of the tables: every record once, the corpus, the tokens of the shards. Where all parts
 -- were looked at, their rows are as many as the manifests say. All of its files hold something.
+-- Conserves: rows, tokens.
 -- Views: stats, verdicts_stats, corpus_stats, training_shards_stats (name, value), files (name, bytes).
 WITH said AS (
     SELECT
