@@ -3,8 +3,11 @@
 What a station computes is in the stations of each slice; nothing of it is here.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import dagster as dg
@@ -14,10 +17,12 @@ import pyarrow.parquet as pq
 from curation_assets.acquisition.archive import ArchiveError, BrokenTransferError, UnreachableError
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.lake import Stats
-from curation_assets.lake.station import CheckFailed, Progress, Staged, Station, staging
+from curation_assets.lake.progress import Pace, Progress, Told, sentence
+from curation_assets.lake.station import CheckFailed, Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
+SECONDS_BETWEEN_LINES = 60
 SAMPLE_ROWS = 5
 SMALL_TABLE_ROWS = 200
 """A table of so few rows that are not documents is shown whole."""
@@ -36,7 +41,7 @@ KINDS = {
 class Reporter(Protocol):
     """Shows a person how far a station is."""
 
-    def progress(self, station: Station, log: Callable[[str], None]) -> Progress:
+    def progress(self, station: Station, workers: int, log: Callable[[str], None]) -> Progress:
         """What is called as parts are finished."""
         ...
 
@@ -46,23 +51,34 @@ class Reporter(Protocol):
 
 
 class LogReporter:
-    """Progress as lines of the run's log, one for each tenth of the parts."""
+    """Progress as lines of the run's log: one for each tenth of the parts, and for each minute."""
 
-    def progress(self, station: Station, log: Callable[[str], None]) -> Progress:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
+    def progress(self, station: Station, workers: int, log: Callable[[str], None]) -> Progress:
         """See `Reporter`."""
-        told = -1
+        pace = Pace(workers, self._clock)
+        place, last = ("", -1), -math.inf
 
-        def tell(done: int, total: int, stats: Stats) -> None:
-            nonlocal told
-            tenth = 10 * done // max(total, 1)
-            if tenth > told:
-                told = tenth
-                log(f"{station.name}: part {done} of {total}, {stats.get('rows_out', 0):,} rows")
+        def tell(done: int, total: int, stats: Stats, phase: str = "") -> None:
+            nonlocal place, last
+            told = pace.told(done, total, stats, phase)
+            here, now = (phase, 10 * done // max(total, 1)), self._clock()
+            if here != place or now - last >= SECONDS_BETWEEN_LINES:
+                place, last = here, now
+                log(f"{station.name}: {sentence(told, station.schema)}{_expected_end(told)}")
 
         return tell
 
     def published(self, staged: Staged) -> None:
         """Nothing: the materialisation says it all."""
+
+
+def _expected_end(told: Told) -> str:
+    if not told.left or told.done == told.total:
+        return ""
+    return f"; end about {datetime.now(UTC) + timedelta(seconds=told.left):%Y-%m-%d %H:%M} UTC"
 
 
 class EngineResource(dg.ConfigurableResource):
@@ -112,7 +128,7 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
     )
     def materialise(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
         resources = context.resources
-        progress = resources.reporter.progress(station, context.log.info)
+        progress = resources.reporter.progress(station, resources.engine.workers, context.log.info)
         with (
             _passing_faults_only(line),
             staging(station, line.lake, context.partition_key, resources.engine, progress) as staged,

@@ -95,7 +95,9 @@ def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
     sha256: dict[str, str] = {}
     if isinstance(archive, LocalArchive):
         size = {path: archive.size(path) for path in chosen}
-        sha256 = dict(job.engine.map(partial(_hash, archive=archive), chosen))
+        for path, digest in job.engine.map(partial(_hash, archive=archive), chosen):
+            sha256[path] = digest
+            job.say("hashing files", len(sha256), len(chosen))
     table = pa.table(
         {
             "part": [number[path] for path in chosen],

@@ -100,6 +100,7 @@ def cut_segments(job: SnapshotJob) -> Stats:
     method: SegmentDuplicates = job.params
     paths = job.inputs["keys"].paths(".parquet")
     preceding = [path for one in job.preceding.get("keys", {}).values() for path in _keys_alike(one, method)]
+    job.say(f"finding {method.unit}s that occurred before")
     found = repeated_segments(paths, "page" if method.scope == "page" else "snapshot", job.folder, preceding)
     return _write_cuts(job.folder, paths, ((table["doc"].to_numpy(), table["removed"]) for table in found), method)
 
@@ -159,7 +160,12 @@ def cut_substrings(job: SnapshotJob) -> Stats:
         )
         for path in job.inputs["documents"].paths(".parquet")
     ]
-    paths = sorted(job.engine.map(write_texts, jobs))
+    paths: list[Path] = []
+    for path in job.engine.map(write_texts, jobs):
+        paths.append(path)
+        job.say("writing texts", len(paths), len(jobs))
+    paths.sort()
+    job.say("finding repeated substrings")
     found = duplicate_spans(paths, unit=method.unit, length=method.length, keep=method.keep, scratch=scratch)
     stats = _write_cuts(job.folder, paths, [(found["doc"].to_numpy(), found["spans"])], method)
     for path in paths:
@@ -239,6 +245,7 @@ def cut_paragraphs(job: SnapshotJob) -> Stats:
     """Pass all documents through a filter that holds all their windows."""
     method: BloomDuplicates = job.params
     paths = job.inputs["keys"].paths(".arrow")
+    job.say("passing documents through the filter")
     seen = bloom.BloomFilter.sized(bloom.count_windows(paths), method.false_positive_rate)
     found = bloom.deduplicate(paths, seen, method.threshold, method.level)
     value = found["contained"].fill_null(0).to_numpy().copy()

@@ -158,9 +158,11 @@ def group_snapshot(job: SnapshotJob) -> Stats:
     """Group all documents by their keys; write each part's rows beside its other tables."""
     method: Method = job.params
     paths = job.inputs["keys"].paths(".parquet")
+    job.say("finding clusters")
     members = COMPARISONS[method.name].group(job, method, paths).combine_chunks()
     rows = dropped = 0
-    for path, own in split_by_part(members, paths):
+    for done, (path, own) in enumerate(split_by_part(members, paths)):
+        job.say("writing who survives", done, len(paths))
         docs = read_table(path, ["doc"])["doc"].to_numpy()
         table = _rows(docs, own)
         with PartWriter(job.folder / path.name, DUPLICATES, "") as writer:
@@ -173,7 +175,10 @@ def group_snapshot(job: SnapshotJob) -> Stats:
         f"dropped.{method.verdict}": dropped,
         "clusters": len(np.unique(members["cluster"].to_numpy())),
     }
-    return stats | (_audited(paths, method) if isinstance(method, MinHash) else {})
+    if isinstance(method, MinHash):
+        job.say("auditing a sample of pairs")
+        stats |= _audited(paths, method)
+    return stats
 
 
 def _rows(docs: np.ndarray, members: pa.Table) -> pa.Table:

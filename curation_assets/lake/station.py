@@ -31,6 +31,7 @@ from curation_assets.lake.lake import (
     fingerprint,
 )
 from curation_assets.lake.parts import PartWriter, describe
+from curation_assets.lake.progress import Progress
 from curation_assets.lake.query import Source, connection, execute, source
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,6 @@ PartStep = Callable[[Inputs, PartWriter, Any], None]
 
 SnapshotStep = Callable[["SnapshotJob"], Stats]
 """Writes all files of a partition from whole partitions; returns counters."""
-
-Progress = Callable[[int, int, Stats], None]
-"""Called with parts done, parts in all and the counters so far."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,12 @@ class SnapshotJob:
     engine: Engine
     preceding: Mapping[str, Mapping[str, Partition]] = field(default_factory=dict)
     """For each table of `SnapshotStation.preceding`, its partitions of earlier snapshots."""
+    progress: Progress | None = None
+
+    def say(self, phase: str, done: int = 0, total: int = 0) -> None:
+        """Tell whoever watches what the station is at, and how many of how many steps of it are done."""
+        if self.progress:
+            self.progress(done, total, {}, phase)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +327,7 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     return _up_to_date(station, partition, inputs, committed, note)
             shutil.rmtree(partition.staging)
             partition.staging.mkdir()
-            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, preceding)
+            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, preceding, progress)
             stats = station.step(job)
             files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
             done = len(files)

@@ -83,6 +83,7 @@ def make_tokenizer(job: SnapshotJob) -> Stats:
         definition = params.given.read_bytes()
     else:
         sample = _sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed)
+        job.say("training")
         definition = train_tokenizer(sample, params.vocabulary).encode()
     made = save_tokenizer(definition, job.folder / TOKENIZER_FILE, params.end_of_document)
     texts = pa.array(
@@ -204,6 +205,7 @@ def plan_sequences(job: SnapshotJob) -> Stats:
         with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as reader:
             lengths.append(reader.read_all().select(["doc", "token_count"]))
     documents = pa.concat_tables(lengths)
+    job.say(f"packing {documents.num_rows:,} documents")
     segments = pack(
         documents["doc"].to_numpy(),
         documents["token_count"].to_numpy(),
@@ -294,7 +296,11 @@ def write_shards(job: SnapshotJob) -> Stats:
         ShardJob(shard, job.folder, segments_path, token_parts, tokenizer_path, length)
         for shard in segments["shard"].unique().to_pylist()
     ]
-    written = sorted(job.engine.map(write_one_shard, jobs), key=lambda found: found.shard.name)
+    written: list[WrittenShard] = []
+    for found in job.engine.map(write_one_shard, jobs):
+        written.append(found)
+        job.say("writing shards", len(written), len(jobs))
+    written.sort(key=lambda found: found.shard.name)
     shards = [found.shard for found in written]
     shutil.copyfile(segments_path, job.folder / SEGMENTS_FILE)
     for name in (TOKENIZER_FILE, CONFIGURATION_FILE):
