@@ -29,6 +29,7 @@ from curation_assets.lake.lake import (
     Partition,
     Stats,
     fingerprint,
+    fingerprints,
 )
 from curation_assets.lake.parts import PartWriter, describe
 from curation_assets.lake.progress import Progress
@@ -186,24 +187,26 @@ class PartStation(Station):
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
         """One job for each part of the first input, with the fingerprint of all that it depends on."""
-        listed = {name: {Path(file.name).stem: file for file in p.manifest().files} for name, p in inputs.items()}
+        listed = {
+            name: {file.name.rpartition(".")[0]: file for file in p.manifest().files} for name, p in inputs.items()
+        }
         shared_digests = {name: partition.manifest().digest for name, partition in shared.items()}
-        jobs = []
-        for stem in next(iter(listed.values())):
-            files = {name: by_stem[stem] for name, by_stem in listed.items()}
-            digests = {name: file.sha256 for name, file in files.items()}
-            jobs.append(
-                PartJob(
-                    step=self.step,
-                    schema=self.schema,
-                    target=staging / f"{stem}.{self.suffix}",
-                    inputs={name: inputs[name].folder / file.name for name, file in files.items()}
-                    | {name: partition.folder for name, partition in shared.items()},
-                    params=self.params,
-                    fingerprint=fingerprint([*self.identity(), digests, shared_digests]),
-                )
+        parts = {
+            stem: {name: by_stem[stem] for name, by_stem in listed.items()} for stem in next(iter(listed.values()))
+        }
+        own = ([{name: file.sha256 for name, file in files.items()}, shared_digests] for files in parts.values())
+        return [
+            PartJob(
+                step=self.step,
+                schema=self.schema,
+                target=staging / f"{stem}.{self.suffix}",
+                inputs={name: inputs[name].folder / file.name for name, file in files.items()}
+                | {name: partition.folder for name, partition in shared.items()},
+                params=self.params,
+                fingerprint=whole,
             )
-        return jobs
+            for (stem, files), whole in zip(parts.items(), fingerprints(self.identity(), own), strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,30 +295,17 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     partition = lake.partition(station.key, snapshot)
     committed = partition.committed()
     inputs = {name: lake.partition(key, snapshot) for name, key in station.sources.items()}
+    wanted = what_is_wanted(station, lake, snapshot)
+    whole = wanted.fingerprint
     partition.staging.mkdir(parents=True, exist_ok=True)
     survey, note = None, ""
     match station:
         case PartStation():
-            read = {name: inputs[name] for name in station.inputs}
-            shared = {name: inputs[name] for name in station.shared}
-            jobs = station.jobs(read, shared, partition.staging)
-            whole = fingerprint([*station.identity(), [job.fingerprint for job in jobs]])
             if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
                 return _up_to_date(station, partition, inputs, committed)
-            files, done = _make_parts(jobs, partition, committed, engine, progress)
+            files, done = _make_parts(wanted.jobs, partition, committed, engine, progress)
             stats = _added(file.stats for file in files)
         case SnapshotStation():
-            digests: dict[str, Any] = {name: part.manifest().digest for name, part in inputs.items()}
-            preceding = {
-                name: {earlier: lake.partition(key, earlier) for earlier in lake.snapshots(key) if earlier < snapshot}
-                for name, key in station.preceding.items()
-            }
-            if preceding:
-                digests["preceding"] = {
-                    name: {earlier: part.manifest().digest for earlier, part in partitions.items()}
-                    for name, partitions in preceding.items()
-                }
-            whole = fingerprint([*station.identity(), digests])
             if station.survey is not None:
                 seen = station.survey(snapshot)
                 survey = None if seen is None else fingerprint(seen)
@@ -327,7 +317,7 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     return _up_to_date(station, partition, inputs, committed, note)
             shutil.rmtree(partition.staging)
             partition.staging.mkdir()
-            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, preceding, progress)
+            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, wanted.preceding, progress)
             stats = station.step(job)
             files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
             done = len(files)
@@ -345,6 +335,42 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     )
     seconds = time.perf_counter() - started
     return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds, survey)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a partition would be made of now."""
+
+    fingerprint: str
+    """That of the committed partition, while it is current."""
+    jobs: list[PartJob]
+    """Of a station that maps over parts."""
+    preceding: dict[str, dict[str, Partition]]
+    """As a `SnapshotJob` has it."""
+
+
+def what_is_wanted(station: Station, lake: Lake, snapshot: str) -> Wanted:
+    """Look at the inputs, without making anything. Raises `LakeError` when one is not committed."""
+    inputs = {name: lake.partition(key, snapshot) for name, key in station.sources.items()}
+    match station:
+        case PartStation():
+            read = {name: inputs[name] for name in station.inputs}
+            shared = {name: inputs[name] for name in station.shared}
+            jobs = station.jobs(read, shared, lake.partition(station.key, snapshot).staging)
+            return Wanted(fingerprint([*station.identity(), [job.fingerprint for job in jobs]]), jobs, {})
+        case SnapshotStation():
+            digests: dict[str, Any] = {name: part.manifest().digest for name, part in inputs.items()}
+            preceding = {
+                name: {earlier: lake.partition(key, earlier) for earlier in lake.snapshots(key) if earlier < snapshot}
+                for name, key in station.preceding.items()
+            }
+            if preceding:
+                digests["preceding"] = {
+                    name: {earlier: part.manifest().digest for earlier, part in partitions.items()}
+                    for name, partitions in preceding.items()
+                }
+            return Wanted(fingerprint([*station.identity(), digests]), [], preceding)
+    raise TypeError(f"not a station: {station!r}")
 
 
 def stats_view(stats: Stats) -> pa.Table:

@@ -120,6 +120,7 @@ class TokenStation(PartStation):
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
         """As for any station, with the tokenizer's schema."""
+        shared["tokenizer"].manifest()  # or it says that the tokenizer is not materialised
         schema = tokens_schema(saved_tokenizer(shared["tokenizer"].folder / TOKENIZER_FILE))
         return [replace(job, schema=schema) for job in super().jobs(inputs, shared, staging)]
 
