@@ -62,6 +62,8 @@ def progress_bars(console: Console) -> Bars:
 class BarReporter:
     """A progress bar for each station, and what was published."""
 
+    large_plots = False
+
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
         self.staged: list[Staged] = []

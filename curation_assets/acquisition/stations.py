@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from curation_assets.acquisition.archive import Archive, ArchiveError, LocalArchive, sample_files
 from curation_assets.acquisition.documents import DOCUMENTS, Extraction, read_documents
+from curation_assets.acquisition.showing import show_documents, show_warc_files
 from curation_assets.lake.lake import Key, Partition, Stats, file_sha256, fingerprint, shared_key
 from curation_assets.lake.parts import PartWriter, part_name, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
@@ -57,6 +58,7 @@ def warc_files(archive: Archive, warcs: int | None, seed: int) -> SnapshotStatio
         params=params,
         schema=WARC_FILES,
         step=partial(list_warc_files, archive=archive),
+        show=show_warc_files,
         survey=partial(survey_source, archive=archive, params=params),
         columns={
             "part": "place in the snapshot's full list, from 0",
@@ -158,6 +160,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
         inputs={"warc_files": warc_list},
         schema=DOCUMENTS,
         step=partial(read_warc, archive=archive),
+        show=show_documents,
         columns={
             "doc": "key inside the snapshot: part number << 32 | row",
             "record_id": "WARC-Record-ID, the record's name in the world",

@@ -13,6 +13,7 @@ import pyarrow as pa
 from curation_assets.deduplication import bloom
 from curation_assets.deduplication.places import MethodParameters, Surroundings
 from curation_assets.deduplication.segments import SEGMENTS, repeated_segments, segments
+from curation_assets.deduplication.showing import show_cuts
 from curation_assets.deduplication.substring import duplicate_spans
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
@@ -78,6 +79,7 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
         preceding={"keys": keys.key} if method.scope == "global" else {},
         schema=CUTS,
         step=cut_segments,
+        show=show_cuts,
         columns=_columns("bytes of text that are left"),
         conservation=(Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),),
     )
@@ -132,6 +134,7 @@ def _substring_station(method: SubstringDuplicates, around: Surroundings) -> Sna
         inputs=around.inputs,
         schema=CUTS,
         step=cut_substrings,
+        show=show_cuts,
         columns=_columns("bytes of text that are left"),
         origins={"spans": (("documents", "text"), ("documents", "date"))},
         conservation=(around.all_have_one_row(method),),
@@ -216,6 +219,7 @@ def _bloom_stations(method: BloomDuplicates, around: Surroundings) -> list[Stati
         inputs={"keys": windows.key},
         schema=CUTS,
         step=cut_paragraphs,
+        show=show_cuts,
         columns=_columns("share of the document's n-grams that were seen before; 0 without any"),
         conservation=(Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),),
     )

@@ -18,6 +18,7 @@ from curation_assets.deduplication import band_index, clusters, minhash, simhash
 from curation_assets.deduplication.audit import audit
 from curation_assets.deduplication.exact import groups, text_keys, url_keys
 from curation_assets.deduplication.places import MethodParameters, Surroundings
+from curation_assets.deduplication.showing import show_duplicates
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.lake import Stats
@@ -111,6 +112,7 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         preceding={"segment": segments.key, "keys": keys.key} if across else {},
         schema=DUPLICATES,
         step=group_snapshot,
+        show=show_duplicates,
         columns=DUPLICATE_COLUMNS,
         origins=dict.fromkeys(DUPLICATE_COLUMNS, tuple(("keys", column) for column in ("date", *comparison.columns))),
         conservation=(

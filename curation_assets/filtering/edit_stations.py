@@ -4,6 +4,7 @@ Each records what it changes as byte spans of the text before it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from curation_assets.filtering.edits import EDITS
 from curation_assets.filtering.finishing import encoding_edits, symbol_line_edits
 from curation_assets.filtering.pii import PII_SPANS, find_pii
+from curation_assets.filtering.showing import show_edits
 from curation_assets.filtering.survivors import Edits, edit_inputs, named, read_texts
 from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table
@@ -76,6 +78,7 @@ def repairs(recipe: Recipe, documents: Key, edits: Mapping[Key, str], repair: Re
         group="filtering",
         description=f"{REPAIRS[repair][1]} As byte spans of the text so far, with what replaces them.",
         version="1",
+        show=partial(show_edits, edits=named(edits)),
         libraries=("ftfy",) if repair == "encoding" else (),
         params=RepairParameters(repair=repair, edits=named(edits)),
         inputs=_inputs(recipe, documents, edits),
@@ -104,6 +107,7 @@ def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartS
         inputs=_inputs(recipe, documents, edits),
         schema=pa.schema([DOC, ("masks", PII_SPANS)]),
         step=find_spans,
+        show=partial(show_edits, edits=named(edits)),
         columns={"masks": "start, end (bytes of the text before masking), kind and replacement of each span"},
         origins={"masks": (("documents", "text"), *named(edits))},
         conservation=CHECKS,

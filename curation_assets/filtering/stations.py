@@ -13,12 +13,14 @@ from curation_assets.filtering.fineweb2_languages import findable_stop_words, la
 from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, MODEL, identify_language
 from curation_assets.filtering.language_scripts import language_scripts
 from curation_assets.filtering.segmentation import word_boundaries
+from curation_assets.filtering.showing import show_languages, show_signals, show_url_matches
 from curation_assets.filtering.signals import C4, SIGNALS, annotate_signals
 from curation_assets.filtering.urls import URL_ANNOTATIONS, UrlRules, annotate_urls
 from curation_assets.lake.lake import Key, file_sha256, shared_key
 from curation_assets.lake.parts import PartWriter, read_batches, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation, Station
+from curation_assets.provenance.showing import show_verdicts
 from curation_assets.recipes.recipe import Gate, Language, Recipe, UrlFilter
 
 DOC = pa.field("doc", pa.int64())
@@ -152,6 +154,7 @@ def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartSta
         inputs={"documents": documents},
         schema=pa.schema([DOC, *URL_ANNOTATIONS]),
         step=partial(match_urls, lists=lists),
+        show=show_url_matches,
         columns={
             "url_domain_listed": "1 when the host, its registered domain or the URL is on a list",
             "url_domain_category": "the category of the list",
@@ -200,6 +203,7 @@ def languages(documents: Key, language: Language) -> PartStation:
         inputs={"documents": documents},
         schema=pa.schema([DOC, *LANGUAGE_ANNOTATIONS]),
         step=identify_languages,
+        show=show_languages,
         columns={
             "language": "the model's label (ISO 639), or language and script (`deu_Latn`); null where nothing is "
             "recognised",
@@ -237,6 +241,7 @@ def signals(documents: Key, languages: Key, recipe: Recipe) -> PartStation:
         inputs={"documents": documents, **({"languages": languages} if multilingual else {})},
         schema=pa.schema([DOC, *SIGNALS]),
         step=measure_signals,
+        show=partial(show_signals, gates=[gate for _, _, gate in recipe.gates]),
         columns=SIGNAL_COLUMNS,
         origins=dict.fromkeys(SIGNALS.names, (("documents", "text"),)),
         conservation=(ALIGNED,),
@@ -284,6 +289,7 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
         },
         schema=FILTER_VERDICTS,
         step=decide,
+        show=partial(show_verdicts, names=[gate.name for _, _, gate in recipe.gates]),
         columns={
             "verdict": "the gate, or the reason of acquisition; null when the document passes",
             "station": "the group of gates that it belongs to",

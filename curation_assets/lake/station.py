@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -34,6 +34,9 @@ from curation_assets.lake.lake import (
 from curation_assets.lake.parts import PartWriter, describe
 from curation_assets.lake.progress import Progress
 from curation_assets.lake.query import Source, connection, execute, source
+
+if TYPE_CHECKING:
+    from curation_assets.pictures import Shown
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +142,8 @@ class Station:
     """For a column that is made from columns of other names: (input, column) of each."""
     conservation: tuple[Check, ...] = ()
     """What must hold between the inputs and the result."""
+    show: Callable[["Staged"], "Shown"] | None = None
+    """Plots and samples for people, from what is staged; None shows how the rows are spread over the files."""
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from curation_assets.packing.shards import (
     stored_dtype,
     write_shard,
 )
+from curation_assets.packing.showing import show_sequences, show_shards, show_tokenizer, show_tokens
 from curation_assets.packing.tokenizer import CONFIGURATION_FILE, save_tokenizer, saved_tokenizer, train_tokenizer
 from curation_assets.packing.tokens import tokenize, tokens_schema
 from curation_assets.recipes.recipe import Packing, Recipe
@@ -72,6 +74,7 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
         ),
         inputs={"corpus": (recipe.name, "corpus")},
         step=make_tokenizer,
+        show=show_tokenizer,
         conservation=(Check("tokenizer_is_reversible", "Decoding gives the sampled documents back."),),
     )
 
@@ -144,6 +147,7 @@ def tokens(recipe: Recipe) -> TokenStation:
         schema=TOKENS,
         suffix="arrow",
         step=tokenize_part,
+        show=show_tokens,
         columns={
             "token_count": "tokens of the document, the end-of-document token included",
             "ids": "token ids",
@@ -187,6 +191,7 @@ def packed_sequences(recipe: Recipe) -> SnapshotStation:
         inputs={"tokens": (recipe.name, "tokens")},
         schema=SEGMENTS,
         step=plan_sequences,
+        show=partial(show_sequences, length=packing.sequence_length),
         columns=SEGMENT_COLUMNS,
         conservation=(
             Check(
@@ -261,6 +266,7 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         },
         schema=SEGMENTS,
         step=write_shards,
+        show=show_shards,
         columns=SEGMENT_COLUMNS,
         conservation=(
             Check("shards_hold_all_tokens", "The shard files hold what was packed, and the ids that were tokenised."),

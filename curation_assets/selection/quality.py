@@ -1,5 +1,6 @@
 """Quality by a fastText classifier, as DCLM-Baseline scores its documents (Li et al. 2024, "DataComp-LM")."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from curation_assets.lake.lake import file_sha256
 from curation_assets.lake.parts import PartWriter
 from curation_assets.lake.station import Inputs, PartStation
 from curation_assets.recipes.methods import QualityScores
+from curation_assets.selection.showing import show_scores
 
 SCORES = pa.schema([("doc", pa.int64()), ("survivor", pa.bool_()), ("value", pa.float64())])
 
@@ -43,6 +45,7 @@ def quality_scores(method: QualityScores, around: Surroundings) -> PartStation:
         inputs=around.inputs,
         schema=SCORES,
         step=score,
+        show=partial(show_scores, limit=method.min_score),
         columns={"survivor": "false below the limit", "value": "the score; 1 without a classifier"},
         origins={"value": (("documents", "text"),)},
         conservation=(around.all_have_one_row(method),),
