@@ -330,4 +330,4 @@ def _lines(text: str) -> Iterator[str]:
 def _line(text: str, most: int = DIFF_CHARACTERS) -> str:
     """Printable and short."""
     cut = text if len(text) <= most else f"{text[:most]}…"
-    return "".join(one if one.isprintable() else "\ufffd" for one in cut)
+    return "".join(one if one.isprintable() else " " if one.isspace() else "\ufffd" for one in cut)

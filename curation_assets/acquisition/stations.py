@@ -147,12 +147,14 @@ class WarcStation(PartStation):
 
 def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcStation:
     """One row per response record of the snapshot, with its text or the reason why it has none."""
+    source = {"resiliparse": "Bevendorff et al. 2018, as in DCLM", "trafilatura": "Barbaresi 2021, as in FineWeb"}
     parsers = ("resiliparse",) if extraction.extractor == "resiliparse" else ("resiliparse", "trafilatura", "lxml")
     return WarcStation(
         key=shared_key((extraction.extractor,), "documents", extraction, Extraction(extractor=extraction.extractor)),
         group="acquisition",
         description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
-        f"text as extracted by {extraction.extractor}. A record that cannot be used is a row with a verdict.",
+        f"text as extracted by {extraction.extractor} ({source[extraction.extractor]}). A record that cannot be used "
+        "is a row with a verdict.",
         version="2",
         libraries=("fastwarc", *parsers, "tldextract"),
         params=extraction,

@@ -57,7 +57,9 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
     keys = PartStation(
         key=(name, "segment_keys"),
         group="deduplication",
-        description=f"64-bit keys of the {method.unit}s of the documents that are left.",
+        description=f"64-bit keys of the {method.unit}s of the documents that are left, for what C4 (Raffel et al. "
+        "2020) "
+        "and CCNet (Wenzek et al. 2020) do.",
         version="1",
         params=around.parameters(method),
         inputs=around.inputs,
@@ -71,7 +73,8 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
         group="deduplication",
         description=f"{method.unit.capitalize()}s that occurred before in the "
         f"{'snapshot or in one before it' if method.scope == 'global' else method.scope} are cut, where the first "
-        "is that of the earliest document, then of the smallest `doc` and position. A document with fewer than "
+        "is that of the earliest document, then of the smallest `doc` and position (after C4, Raffel et al. 2020, and "
+        "CCNet, Wenzek et al. 2020). A document with fewer than "
         f"{method.min_left} bytes left is dropped.",
         version="1",
         params=method,
@@ -193,7 +196,7 @@ def _bloom_stations(method: BloomDuplicates, around: Surroundings) -> list[Stati
         key=(name, "bloom_windows"),
         group="deduplication",
         description=f"Hashes of the {method.ngram}-grams of words of the documents that are left, in the order of a "
-        "hash of their record ids, as Arrow files that are memory-mapped.",
+        "hash of their record ids, as Arrow files that are memory-mapped: what DCLM's BFF (Li et al. 2024) compares.",
         version="1",
         params=around.parameters(method),
         inputs=around.inputs,

@@ -95,7 +95,8 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         key=(name, "band_index"),
         group="deduplication",
         description="The snapshot's segment of the band index: its distinct band keys by hash, and its documents with "
-        "the component that they form. Snapshots that follow are matched against it; to replace or delete a "
+        "the component that they form (by `minhash_signatures`; Broder 1997). Snapshots that follow are matched "
+        "against it; to replace or delete a "
         "partition is to replace or delete its segment.",
         version="2",
         params=params.method,
@@ -279,8 +280,9 @@ COMPARISONS = {
         read=_url_columns,
         group=_group_keys,
         described=lambda method: (
-            "128-bit keys of canonical URLs.",
-            f"Documents with one canonical URL. The survivor is {RULES[method.survivor]}, then the smallest `doc`.",
+            "128-bit keys of canonical URLs (RFC 3986, section 6.2).",
+            "Documents with one canonical URL, as RefinedWeb drops them (Penedo et al. 2023, arXiv 2306.01116). The "
+            f"survivor is {RULES[method.survivor]}, then the smallest `doc`.",
         ),
     ),
     "text_duplicates": Comparison(
@@ -290,8 +292,9 @@ COMPARISONS = {
         read=_text_columns,
         group=_group_keys,
         described=lambda method: (
-            "128-bit keys of the texts so far, whatever their white space.",
-            f"Documents with one text. The survivor is {RULES[method.survivor]}, then the smallest `doc`.",
+            "128-bit keys of the texts so far (Unicode's NFC), whatever their white space.",
+            f"Documents with one text, as in Dolma 3's exact deduplication. The survivor is {RULES[method.survivor]}, "
+            "then the smallest `doc`.",
         ),
     ),
     "minhash_duplicates": Comparison(
@@ -309,9 +312,10 @@ COMPARISONS = {
         read=_signed_columns,
         group=_group_bands,
         described=lambda method: (
-            f"MinHash of word {method.ngram}-grams of the text so far, {method.bands} bands of {method.rows} hashes; "
+            f"MinHash (Broder 1997) of word {method.ngram}-grams of the text so far, {method.bands} bands of "
+            f"{method.rows} hashes; "
             "of a signature one 64-bit key a band is kept.",
-            f"Connected components of documents that share a band (half of the pairs at Jaccard "
+            f"Connected components of documents that share a band (Broder et al. 1997; half of the pairs at Jaccard "
             f"{(1 / method.bands) ** (1 / method.rows):.2f} do)"
             + (f" and whose exact Jaccard index is {method.verify} or more" if method.verify else "")
             + (", in this snapshot and those before it" if method.across_snapshots else "")
@@ -327,7 +331,9 @@ COMPARISONS = {
         group=_group_fingerprints,
         described=lambda method: (
             f"64-bit SimHash (Charikar 2002) of word {method.ngram}-grams.",
-            f"Connected components of documents whose fingerprints differ in at most {method.distance} bits. The "
+            f"Connected components of documents whose fingerprints differ in at most {method.distance} bits (Manku et "
+            "al. "
+            "2007). The "
             f"survivor is {RULES[method.survivor]}, then the smallest `doc`.",
         ),
     ),

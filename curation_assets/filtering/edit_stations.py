@@ -27,8 +27,16 @@ CHECKS = (Check("kept_documents_have_one_row", "The table has exactly one row fo
 Repair = Literal["encoding", "symbol_lines"]
 Find = Callable[[pa.LargeStringArray], pa.ListArray]
 REPAIRS: dict[Repair, tuple[Find, str]] = {
-    "encoding": (encoding_edits, "Mojibake and control characters mended by ftfy, as FineWeb2 sets it."),
-    "symbol_lines": (symbol_line_edits, "Lines of nothing but table symbols, removed as FineWeb2 does."),
+    "encoding": (
+        encoding_edits,
+        "Mojibake and control characters mended by ftfy (Speer 2019), as FineWeb2 sets it (Penedo et al. 2025, arXiv "
+        "2506.20920).",
+    ),
+    "symbol_lines": (
+        symbol_line_edits,
+        "Lines of nothing but table symbols, removed as FineWeb2 does (datatrove's `SymbolLinesFormatter`; Penedo et "
+        "al. 2025).",
+    ),
 }
 
 
@@ -101,7 +109,9 @@ def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartS
         key=(recipe.name, "pii_spans"),
         group="filtering",
         description="E-mail addresses and public IP addresses in the text of the documents that are kept, as byte "
-        "spans with their replacements (FineWeb's PII formatter, restarted in each document).",
+        "spans with their replacements (FineWeb's, datatrove's `PIIFormatter`, restarted in each document; Penedo et "
+        "al. "
+        "2024, arXiv 2406.17557).",
         version="2",
         params=PiiParameters(pii=recipe.pii, edits=named(edits)),
         inputs=_inputs(recipe, documents, edits),

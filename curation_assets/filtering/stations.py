@@ -148,7 +148,8 @@ def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartSta
         key=shared_key(documents[:-1], "url_matches", rules, UrlFilter()),
         group="filtering",
         description="What the block lists of domains, URLs and words say of each document's URL "
-        "(FineWeb's rules, with words compared whatever their case).",
+        "(FineWeb's rules, datatrove's `URLFilter`, Penedo et al. 2024, arXiv 2406.17557, with words compared whatever "
+        "their case; domains of the UT1 lists).",
         version="1",
         params=UrlParameters(url_filter=rules, lists=loaded.fingerprint),
         inputs={"documents": documents},
@@ -233,8 +234,11 @@ def signals(documents: Key, languages: Key, recipe: Recipe) -> PartStation:
     return PartStation(
         key=shared_key((languages if multilingual else documents)[:-1], "signals", params, SignalParameters()),
         group="filtering",
-        description="Every statistic of the Gopher, C4, FineWeb and DCLM rules as a column, in one pass over the "
-        "text, and the line edits as byte spans.",
+        description="Every statistic of the rules of Gopher (Rae et al. 2021, arXiv 2112.11446, table A1), C4 (Raffel "
+        "et "
+        "al. 2020, section 2.2), RefinedWeb (Penedo et al. 2023, arXiv 2306.01116), FineWeb (Penedo et al. 2024, arXiv "
+        "2406.17557, section 3.6) and DCLM (Li et al. 2024) as a column, in one pass over the text, and the line edits "
+        "as byte spans.",
         version="2",
         libraries=("icu4py",) if multilingual else (),
         params=params,
@@ -272,7 +276,8 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
         key=(recipe.name, "filter_verdicts"),
         group="filtering",
         description=f"The gates of `{recipe.name}` over the annotations: for each document the first, in recipe "
-        "order, that it fails, with value and limit, and the names of all that it fails. Null: it passes.",
+        f"order, that it fails, with value and limit, and the names of all that it fails. Null: it passes. The recipe: "
+        f"{recipe.description} Its file names the source of each limit.",
         version="1",
         params=GateParameters(
             consent=recipe.consent,

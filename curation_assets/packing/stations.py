@@ -59,7 +59,8 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
     return SnapshotStation(
         key=(recipe.name, "tokenizer"),
         group="packing",
-        description="A Hugging Face tokenizer.json: the one that the settings name, or a byte-level BPE trained on "
+        description="A Hugging Face tokenizer.json: the one that the settings name, or a byte-level BPE (Radford et "
+        "al. 2019, section 2.2) trained on "
         "a sample of the snapshot's corpus. Shards of different tokenizers cannot be trained on together: to use "
         "several snapshots, name the first one's tokenizer in the settings of the others.",
         version="2",
@@ -138,8 +139,8 @@ def tokens(recipe: Recipe) -> TokenStation:
     return TokenStation(
         key=(recipe.name, "tokens"),
         group="packing",
-        description="Token ids of every document of the corpus, each ended by the end-of-document token, as Arrow "
-        "files that are memory-mapped when sequences are put together.",
+        description="Token ids of every document of the corpus, each ended by the end-of-document token, by gigatoken "
+        "or Hugging Face tokenizers, as Arrow files that are memory-mapped when sequences are put together.",
         version="2",
         libraries=("tokenizers", "gigatoken"),
         inputs={"corpus": (recipe.name, "corpus")},

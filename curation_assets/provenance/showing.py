@@ -57,9 +57,9 @@ def _told(row: Mapping[str, Any]) -> dict[str, str]:
     number = {name: "" if row[name] is None else f"{row[name]:.6g}" for name in ("value", "limit")}
     return {
         "verdict": row["verdict"],
-        "document": row.get("url") or str(row["doc"]),
         **number,
         "detail": row["detail"] or "",
+        "document": row.get("url") or str(row["doc"]),
     }
 
 

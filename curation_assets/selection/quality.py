@@ -32,7 +32,8 @@ def quality_scores(method: QualityScores, around: Surroundings) -> PartStation:
     return PartStation(
         key=(around.recipe.name, method.name),
         group="selection",
-        description=f"Score of a fastText classifier on the text so far, its lines joined: the probability of the top "
+        description="Score of a fastText classifier, as DCLM-Baseline uses one (Li et al. 2024, arXiv 2406.11794), "
+        "on the text so far, its lines joined: the probability of the top "
         f"label, or of any other where that is `{method.negative_label}`. Below {method.min_score} a document is "
         "dropped."
         if method.model is not None
