@@ -1,6 +1,9 @@
-"""What a run's log says while a station is at work."""
+"""What a run's log says while a station is at work, and what an asset shows when it is done."""
 
-from curation_assets.assets import LogReporter
+import pytest
+
+from curation_assets.assets import LogReporter, run_metadata, shown_metadata
+from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 
 
@@ -51,3 +54,26 @@ def test_a_station_without_parts_says_each_phase_once(line: Line) -> None:
     progress(0, 0, {}, "training")
     progress(0, 0, {}, "training")
     assert lines == ["tokenizer: training; 0 s so far"]
+
+
+def test_plots_are_seen_without_a_click_and_large_ones_are_optional(staged: dict[str, Staged]) -> None:
+    shown = shown_metadata(staged["verdicts"], large_plots=True)
+    assert len(shown["plot.funnel"].value) < 1000 < len(shown["plots_large"].value)
+    assert "plots_large" not in shown_metadata(staged["verdicts"], large_plots=False)
+    assert shown["dropped_documents"].records
+
+
+def test_numbers_have_the_same_names_in_every_snapshot(staged: dict[str, Staged]) -> None:
+    metadata = run_metadata(staged["verdicts"])
+    assert metadata["yield"] + metadata["drop_share"] == 1
+    assert metadata["documents_per_second"] > 0 and metadata["seconds"] > 0
+    assert len(metadata["dropped_by"].value) < 1000
+    assert 0 < run_metadata(staged["packed_sequences"])["fill"] <= 1
+
+
+def test_a_picture_that_cannot_be_drawn_takes_nothing_back(
+    staged: dict[str, Staged], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("curation_assets.assets.show_files", lambda staged: 1 / 0)
+    assert shown_metadata(staged["minhash_signatures"], large_plots=True) == {}
+    assert "cannot be shown" in caplog.text

@@ -59,7 +59,7 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
         },
         schema=CORPUS,
         step=assemble,
-        show=partial(show_corpus, edits=tuple((key[-1], column) for key, column in edits.items())),
+        show=partial(show_corpus, edits=named(edits)),
         columns={
             "text": "as extracted, after all edits and masks",
             "cluster_size": "near-duplicates it stands for",
