@@ -3,9 +3,13 @@
 What a station computes is in the stations of each slice; nothing of it is here.
 """
 
+import logging
+import math
+import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import dagster as dg
@@ -16,10 +20,15 @@ from curation_assets.acquisition.archive import ArchiveError, BrokenTransferErro
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.checks import CheckFailed, CheckResult
 from curation_assets.lake.lake import Stats
-from curation_assets.lake.station import Progress, Staged, Station, staging
+from curation_assets.lake.progress import Pace, Progress, Told, reasons, sentence, unit
+from curation_assets.lake.station import Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
+from curation_assets.pictures import INLINE, Glanced, inline, large, show_files
 
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 60
 SAMPLE_ROWS = 5
 SMALL_TABLE_ROWS = 200
 """A table of so few rows that are not documents is shown whole."""
@@ -38,7 +47,10 @@ KINDS = {
 class Reporter(Protocol):
     """Shows a person how far a station is."""
 
-    def progress(self, station: Station, log: Callable[[str], None]) -> Progress:
+    large_plots: bool
+    """Whether plots are drawn large too, not at a glance alone: some seconds of a run."""
+
+    def progress(self, station: Station, workers: int, log: Callable[[str], None]) -> Progress:
         """What is called as parts are finished."""
         ...
 
@@ -48,23 +60,36 @@ class Reporter(Protocol):
 
 
 class LogReporter:
-    """Progress as lines of the run's log, one for each tenth of the parts."""
+    """Progress as lines of the run's log: one for each tenth of the parts, and for each minute."""
 
-    def progress(self, station: Station, log: Callable[[str], None]) -> Progress:
+    large_plots = True
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
+    def progress(self, station: Station, workers: int, log: Callable[[str], None]) -> Progress:
         """See `Reporter`."""
-        told = -1
+        pace = Pace(workers, self._clock)
+        place, last = ("", -1), -math.inf
 
-        def tell(done: int, total: int, stats: Stats) -> None:
-            nonlocal told
-            tenth = 10 * done // max(total, 1)
-            if tenth > told:
-                told = tenth
-                log(f"{station.name}: part {done} of {total}, {stats.get('rows_out', 0):,} rows")
+        def tell(done: int, total: int, stats: Stats, phase: str = "") -> None:
+            nonlocal place, last
+            told = pace.told(done, total, stats, phase)
+            here, now = (phase, 10 * done // max(total, 1)), self._clock()
+            if here != place or now - last >= SECONDS_BETWEEN_LINES:
+                place, last = here, now
+                log(f"{station.name}: {sentence(told, station.schema)}{_expected_end(told)}")
 
         return tell
 
     def published(self, staged: Staged) -> None:
         """Nothing: the materialisation says it all."""
+
+
+def _expected_end(told: Told) -> str:
+    if told.left is None or told.left < SECONDS_BETWEEN_LINES or told.done == told.total:
+        return ""
+    return f"; end about {datetime.now(UTC) + timedelta(seconds=told.left):%Y-%m-%d %H:%M} UTC"
 
 
 class EngineResource(dg.ConfigurableResource):
@@ -114,7 +139,7 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
     )
     def materialise(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
         resources = context.resources
-        progress = resources.reporter.progress(station, context.log.info)
+        progress = resources.reporter.progress(station, resources.engine.workers, context.log.info)
         with (
             _passing_faults_only(line),
             staging(station, line.lake, context.partition_key, resources.engine, progress) as staged,
@@ -132,7 +157,12 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
         resources.reporter.published(staged)
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata={**run_metadata(staged), **column_lineage(station, line)},
+            metadata={
+                # An ephemeral instance forgets everything: nobody could look.
+                **({} if context.instance.is_ephemeral else shown_metadata(staged, resources.reporter.large_plots)),
+                **run_metadata(staged),
+                **column_lineage(station, line),
+            },
             data_version=dg.DataVersion(staged.manifest.digest),
         )
 
@@ -154,14 +184,6 @@ def check_metadata(result: CheckResult) -> dict[str, Any]:
     """Evidence as the UI shows it: tables as tables, those that say what is broken first."""
     evidence = sorted(result.evidence.items(), key=lambda item: item[0] != "broken")
     return {name: _table(value) if isinstance(value, list) else value for name, value in evidence}
-
-
-def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
-    columns = [
-        dg.TableColumn(name, "int" if isinstance(value, int) else "string")
-        for name, value in (rows[0] if rows else {}).items()
-    ]
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(columns))
 
 
 def definition_metadata(station: Station, line: Line) -> dict[str, Any]:
@@ -197,6 +219,28 @@ def column_lineage(station: Station, line: Line) -> dict[str, Any]:
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}
 
 
+def shown_metadata(staged: Staged, large_plots: bool) -> dict[str, Any]:
+    """Plots at a glance and maybe large, texts before and after, dropped documents, and more numbers."""
+    try:
+        shown = (staged.station.show or show_files)(staged)
+        metadata: dict[str, Any] = {
+            f"plot.{name}": dg.MetadataValue.md(inline(plot.glance()))
+            for name, plot in shown.plots.items()
+            if isinstance(plot, Glanced)
+        }
+        if large_plots and shown.plots:
+            drawn = [f"**{name}**\n\n{large(name, plot)}" for name, plot in shown.plots.items()]
+            metadata["plots_large"] = dg.MetadataValue.md("\n\n".join(drawn))
+    except Exception as error:  # The data is published: a picture that cannot be drawn must not take it back.
+        log.warning("%s cannot be shown: %r", staged.partition.name, error, exc_info=error)
+        return {}
+    if shown.texts:
+        metadata["texts_before_and_after"] = dg.MetadataValue.md(shown.texts)
+    if shown.dropped:
+        metadata["dropped_documents"] = _table(shown.dropped)
+    return {**metadata, **shown.numbers}
+
+
 def run_metadata(staged: Staged) -> dict[str, Any]:
     """What happened to the data: rows, bytes, rates, reasons and a few rows to look at."""
     manifest = staged.manifest
@@ -211,17 +255,21 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
         "bytes": manifest.bytes,
         "parts_made": staged.parts_done,
         "parts_reused": staged.parts_reused,
-        "seconds": round(staged.seconds, 3),
     }
     if staged.note:
         metadata["note"] = staged.note
-    if staged.seconds:
-        metadata["rows_per_second"] = round(stats.get("rows_in", rows_out) / staged.seconds, 1)
-    dropped = {name.removeprefix("dropped."): count for name, count in stats.items() if name.startswith("dropped.")}
-    if dropped:
-        lines = [f"| {name} | {count:,} |" for name, count in sorted(dropped.items(), key=lambda item: -item[1])]
-        metadata["dropped"] = sum(dropped.values())
-        metadata["dropped_by"] = dg.MetadataValue.md("\n".join(["| reason | rows |", "|---|---|", *lines]))
+    # Of a run that found everything done, these would be zeros in a plot of what it costs.
+    if staged.fresh:
+        metadata["seconds"] = round(staged.seconds, 3)
+        if staged.seconds and not staged.parts_reused:
+            metadata[f"{unit(staged.station.schema)}_per_second".replace(" ", "_")] = round(
+                stats.get("rows_in", rows_out) / staged.seconds, 1
+            )
+    if dropped := reasons(stats, len(stats)):
+        metadata["dropped"] = sum(count for _, count in dropped)
+        metadata["drop_share"] = metadata["dropped"] / (stats.get("rows_in", 0) or 1)
+        metadata["yield"] = 1 - metadata["drop_share"]
+        metadata["dropped_by"] = dg.MetadataValue.md(_reasons_table(dropped))
     if audit := _audit_table(stats):
         metadata["audit"] = dg.MetadataValue.md(audit)
     for name, count in stats.items():
@@ -239,11 +287,33 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
             metadata[path.stem] = dg.MetadataValue.md(f"![{path.stem}](data:image/svg+xml;base64,{drawn})")
     sample = sample_rows(staged)
     if sample:
-        metadata["sample"] = dg.MetadataValue.table(
-            [dg.TableRecord(row) for row in sample],
-            dg.TableSchema([dg.TableColumn(name, "string") for name in sample[0]]),
-        )
+        metadata["sample"] = _table(sample)
     return metadata
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    columns = [
+        dg.TableColumn(name, "int" if isinstance(value, int) else "string")
+        for name, value in (rows[0] if rows else {}).items()
+    ]
+    records = [
+        dg.TableRecord({name: value if isinstance(value, int) else _short(value) for name, value in row.items()})
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns))
+
+
+def _reasons_table(dropped: Sequence[tuple[str, int]]) -> str:
+    """As many as the UI shows without a click, and the rest as one."""
+    head, total = ["| reason | dropped | share |", "|---|---|---|"], sum(count for _, count in dropped) or 1
+    rows = [f"| {name} | {count:,} | {count / total:.1%} |" for name, count in dropped]
+    for shown in range(len(rows), 0, -1):
+        rest = sum(count for _, count in dropped[shown:])
+        others = [f"| {len(rows) - shown} others | {rest:,} | {rest / total:.1%} |"] * (shown < len(rows))
+        text = "\n".join([*head, *rows[:shown], *others])
+        if len(text) <= INLINE:
+            return text
+    return "\n".join([*head, *rows])
 
 
 def _audit_table(stats: Stats) -> str:

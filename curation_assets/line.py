@@ -14,7 +14,8 @@ from curation_assets.filtering import stations as filtering
 from curation_assets.filtering.definitions import LineEdits
 from curation_assets.filtering.edit_stations import edit_stations
 from curation_assets.lake.lake import Key, Lake
-from curation_assets.lake.station import Progress, Staged, Station, run
+from curation_assets.lake.progress import Progress
+from curation_assets.lake.station import Staged, Station, run
 from curation_assets.packing import stations as packing
 from curation_assets.packing.formats import format_stations
 from curation_assets.provenance import stations as provenance

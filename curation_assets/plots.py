@@ -190,6 +190,45 @@ def history(panels: Mapping[str, Sequence[tuple[str, float]]], form: str = "{:,.
     return figure
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A small histogram."""
+
+    edges: Sequence[float]
+    counts: Sequence[int]
+    limits: Sequence[float] = ()
+    """Drawn as lines."""
+    log: bool = False
+
+
+def multiples(panels: Mapping[str, Panel], columns: int = 3) -> "Figure":
+    """Small histograms in rows of so many, each under its name."""
+    from matplotlib.figure import Figure
+
+    rows = max(-(-len(panels) // columns), 1)
+    height, across = 1.15, (WIDTH - 0.2) / columns
+    with _style():
+        figure = Figure((WIDTH, height * rows))
+        for number, (name, panel) in enumerate(panels.items()):
+            row, column = divmod(number, columns)
+            left, bottom = 0.15 + column * across, height * (rows - 1 - row) + 0.28
+            place = (left / WIDTH, bottom / (height * rows), (across - 0.2) / WIDTH, 0.6 / (height * rows))
+            axes = figure.add_axes(place)
+            axes.stairs(panel.counts, panel.edges, fill=True, color=KEPT)
+            for limit in panel.limits:
+                axes.axvline(limit, color=MARK, linewidth=1.2)
+            if panel.log:
+                axes.set_xscale("log")
+            axes.minorticks_off()
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+            ends = [panel.edges[0], *panel.limits[:1], panel.edges[-1]]
+            axes.set_xticks(ends, [f"{end:.3g}" for end in ends], fontsize=7)
+            axes.tick_params(length=0)
+            axes.set_title(_label(name), fontsize=8, color=INK, loc="left", pad=3)
+    return figure
+
+
 def svg(figure: "Figure", title: str, themed: bool = False) -> str:
     """An `<svg>` element whose text is text.
 

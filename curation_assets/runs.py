@@ -6,6 +6,7 @@ instead, so that the next command, or `make dev`, can tell that the process is g
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
 
 from curation_assets.acquisition.archive_layout import snapshot_name
 from curation_assets.definitions import build_definitions
 from curation_assets.lake.lake import LakeError, Stats
+from curation_assets.lake.progress import Pace, Progress, Told, counted, duration, reasons
 from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
@@ -39,20 +43,41 @@ NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "cla
 kills loudly."""
 
 
+class TimeLeftColumn(ProgressColumn):
+    """How long a bar will still take, counted down from what its reporter last expected."""
+
+    def render(self, task: Task) -> Text:
+        """`-3 min 20 s`; nothing while nobody knows, or where all is done."""
+        end = task.fields["end"]
+        return Text("" if end is None or task.finished else f"-{duration(end - time.monotonic())}", "cyan")
+
+
+def progress_bars(console: Console) -> Bars:
+    """Bars as they are shown for a run: name, bar, parts, time so far, time to go, and what is counted."""
+    name, note = TextColumn("{task.description:<20}"), TextColumn("{task.fields[note]}", markup=False)
+    elapsed = TimeElapsedColumn()
+    return Bars(name, BarColumn(16), MofNCompleteColumn(), elapsed, TimeLeftColumn(), note, console=console)
+
+
 class BarReporter:
     """A progress bar for each station, and what was published."""
 
-    def __init__(self, bars: Progress) -> None:
+    large_plots = False
+
+    def __init__(self, bars: Bars) -> None:
         self.bars = bars
         self.staged: list[Staged] = []
         self._tasks: dict[str, Any] = {}
 
-    def progress(self, station: Station, log: Callable[[str], None]) -> Callable[[int, int, Stats], None]:
+    def progress(self, station: Station, workers: int, log: Callable[[str], None]) -> Progress:
         """A bar that fills as parts are finished."""
-        task = self._tasks[station.name] = self.bars.add_task(station.name, total=None, note="")
+        task = self._tasks[station.name] = self.bars.add_task(station.name, total=None, note="", end=None)
+        pace = Pace(workers)
 
-        def advance(done: int, total: int, stats: Stats) -> None:
-            self.bars.update(task, completed=done, total=total, note=f"{stats.get('rows_out', 0):,} rows")
+        def advance(done: int, total: int, stats: Stats, phase: str = "") -> None:
+            told = pace.told(done, total, stats, phase)
+            end = None if told.left is None else time.monotonic() + told.left
+            self.bars.update(task, completed=done, total=total or None, end=end, note=_note(told, station))
 
         return advance
 
@@ -61,9 +86,18 @@ class BarReporter:
         self.staged.append(staged)
         manifest, files = staged.manifest, len(staged.manifest.files)
         tabular = staged.station.schema is not None or "rows_out" in manifest.stats
-        note = f"{manifest.stats.get('rows_out', manifest.rows):,} rows" if tabular else decimal(manifest.bytes)
+        note = counted(manifest.stats, staged.station.schema) if tabular else decimal(manifest.bytes)
         note += "" if staged.fresh else ", up to date"
         self.bars.update(self._tasks[staged.station.name], completed=files, total=files, note=note)
+
+
+def _note(told: Told, station: Station) -> str:
+    """What fits beside a bar, the most telling first."""
+    if told.phase:
+        return told.phase
+    rate = "" if told.rate is None else f"{told.rate:,.0f}/s, "
+    dropped = "".join(f", {name} {count:,}" for name, count in reasons(told.stats))
+    return f"{rate}{counted(told.stats, station.schema)}{dropped}"
 
 
 def materialise(settings: Settings, snapshot: str, console: Console) -> list[Staged]:
@@ -79,10 +113,9 @@ def materialise(settings: Settings, snapshot: str, console: Console) -> list[Sta
     require(settings, snapshot)
     if not compiled():
         console.print("compiling kernels (once)")
-    name, note = TextColumn("{task.description:<20}"), TextColumn("{task.fields[note]}")
     with open_instance(settings, console) as instance:
         instance.add_dynamic_partitions(str(SNAPSHOTS.name), [snapshot])
-        with Progress(name, BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), note, console=console) as bars:
+        with progress_bars(console) as bars:
             reporter = BarReporter(bars)
             try:
                 build_definitions(settings, reporter).resolve_job_def("curate_snapshot").execute_in_process(

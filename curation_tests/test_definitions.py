@@ -114,7 +114,10 @@ def test_metadata_tells_what_happened_to_the_data(
         ("signals", "line_edits"),
         ("pii_spans", "masks"),
     }
-    assert {"bytes", "seconds", "files", "sample", "dagster/partition_row_count", "dagster/uri"} <= set(metadata)
+    assert {"bytes", "yield", "drop_share", "files", "sample", "dagster/partition_row_count", "dagster/uri"} <= set(
+        metadata
+    )
+    assert "seconds" not in metadata, "a run that found everything done says nothing of what it costs"
 
 
 def test_data_that_breaks_a_check_stops_before_anything_downstream(

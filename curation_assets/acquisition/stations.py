@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from curation_assets.acquisition.archive import Archive, ArchiveError, LocalArchive, sample_files
 from curation_assets.acquisition.documents import DOCUMENTS, REASONS, Extraction, read_documents
+from curation_assets.acquisition.showing import show_documents, show_warc_files
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Key, Partition, Stats, file_sha256, fingerprint, shared_key
@@ -63,6 +64,7 @@ def warc_files(archive: Archive, warcs: int | None, seed: int) -> SnapshotStatio
         params=params,
         schema=WARC_FILES,
         step=partial(list_warc_files, archive=archive),
+        show=show_warc_files,
         survey=partial(survey_source, archive=archive, params=params),
         columns={
             "part": "place in the snapshot's full list, from 0",
@@ -112,7 +114,9 @@ def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
     sha256: dict[str, str] = {}
     if isinstance(archive, LocalArchive):
         size = {path: archive.size(path) for path in chosen}
-        sha256 = dict(job.engine.map(partial(_hash, archive=archive), chosen))
+        for path, digest in job.engine.map(partial(_hash, archive=archive), chosen):
+            sha256[path] = digest
+            job.say("hashing files", len(sha256), len(chosen))
     table = pa.table(
         {
             "part": [number[path] for path in chosen],
@@ -160,12 +164,14 @@ class WarcStation(PartStation):
 
 def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcStation:
     """One row per response record of the snapshot, with its text or the reason why it has none."""
+    source = {"resiliparse": "Bevendorff et al. 2018, as in DCLM", "trafilatura": "Barbaresi 2021, as in FineWeb"}
     parsers = ("resiliparse",) if extraction.extractor == "resiliparse" else ("resiliparse", "trafilatura", "lxml")
     return WarcStation(
         key=shared_key((extraction.extractor,), "documents", extraction, Extraction(extractor=extraction.extractor)),
         group="acquisition",
         description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
-        f"text as extracted by {extraction.extractor}. A record that cannot be used is a row with a verdict.",
+        f"text as extracted by {extraction.extractor} ({source[extraction.extractor]}). A record that cannot be used "
+        "is a row with a verdict.",
         version="3",
         libraries=("fastwarc", *parsers, "tldextract"),
         params=extraction,
@@ -173,6 +179,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
         inputs={"warc_files": warc_list},
         schema=DOCUMENTS,
         step=partial(read_warc, archive=archive),
+        show=show_documents,
         columns={
             "doc": "key inside the snapshot: part number << 32 | row",
             "record_id": "WARC-Record-ID, the record's name in the world",

@@ -13,6 +13,7 @@ import pyarrow as pa
 from curation_assets.deduplication import bloom
 from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
 from curation_assets.deduplication.segments import SEGMENTS, repeated_segments, segments
+from curation_assets.deduplication.showing import show_cuts
 from curation_assets.deduplication.substring import duplicate_spans
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
@@ -72,7 +73,9 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
     keys = PartStation(
         key=(name, "segment_keys"),
         group="deduplication",
-        description=f"64-bit keys of the {method.unit}s of the documents that are left.",
+        description=f"64-bit keys of the {method.unit}s of the documents that are left, for what C4 (Raffel et al. "
+        "2020) "
+        "and CCNet (Wenzek et al. 2020) do.",
         version="1",
         params=around.parameters(method),
         inputs=around.inputs,
@@ -93,7 +96,8 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
         group="deduplication",
         description=f"{method.unit.capitalize()}s that occurred before in the "
         f"{'snapshot or in one before it' if method.scope == 'global' else method.scope} are cut, where the first "
-        "is that of the earliest document, then of the smallest `doc` and position. A document with fewer than "
+        "is that of the earliest document, then of the smallest `doc` and position (after C4, Raffel et al. 2020, and "
+        "CCNet, Wenzek et al. 2020). A document with fewer than "
         f"{method.min_left} bytes left is dropped.",
         version="2",
         params=method,
@@ -102,6 +106,7 @@ def _segment_stations(method: SegmentDuplicates, around: Surroundings) -> list[S
         schema=CUTS,
         step=cut_segments,
         contract=cuts_contract("keys"),
+        show=show_cuts,
         columns=_columns("bytes of text that are left"),
         conservation=(
             Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),
@@ -128,6 +133,7 @@ def cut_segments(job: SnapshotJob) -> Stats:
     method: SegmentDuplicates = job.params
     paths = job.inputs["keys"].paths(".parquet")
     preceding = [path for one in job.preceding.get("keys", {}).values() for path in _keys_alike(one, method)]
+    job.say(f"finding {method.unit}s that occurred before")
     found = repeated_segments(paths, "page" if method.scope == "page" else "snapshot", job.folder, preceding)
     return _write_cuts(job.folder, paths, ((table["doc"].to_numpy(), table["removed"]) for table in found), method)
 
@@ -160,6 +166,7 @@ def _substring_station(method: SubstringDuplicates, around: Surroundings) -> Sna
         schema=CUTS,
         step=cut_substrings,
         contract=cuts_contract("documents"),
+        show=show_cuts,
         columns=_columns("bytes of text that are left"),
         origins={"spans": (("documents", "text"), ("documents", "date"))},
         conservation=(around.all_have_one_row(method), SURVIVORS_ARE_COUNTED, CUT_BYTES),
@@ -188,7 +195,12 @@ def cut_substrings(job: SnapshotJob) -> Stats:
         )
         for path in job.inputs["documents"].paths(".parquet")
     ]
-    paths = sorted(job.engine.map(write_texts, jobs))
+    paths: list[Path] = []
+    for path in job.engine.map(write_texts, jobs):
+        paths.append(path)
+        job.say("writing texts", len(paths), len(jobs))
+    paths.sort()
+    job.say("finding repeated substrings")
     found = duplicate_spans(paths, unit=method.unit, length=method.length, keep=method.keep, scratch=scratch)
     stats = _write_cuts(job.folder, paths, [(found["doc"].to_numpy(), found["spans"])], method)
     for path in paths:
@@ -213,7 +225,7 @@ def _bloom_stations(method: BloomDuplicates, around: Surroundings) -> list[Stati
         key=(name, "bloom_windows"),
         group="deduplication",
         description=f"Hashes of the {method.ngram}-grams of words of the documents that are left, in the order of a "
-        "hash of their record ids, as Arrow files that are memory-mapped.",
+        "hash of their record ids, as Arrow files that are memory-mapped: what DCLM's BFF (Li et al. 2024) compares.",
         version="1",
         params=around.parameters(method),
         inputs=around.inputs,
@@ -249,6 +261,7 @@ def _bloom_stations(method: BloomDuplicates, around: Surroundings) -> list[Stati
         schema=CUTS,
         step=cut_paragraphs,
         contract=cuts_contract("keys", most=1),
+        show=show_cuts,
         columns=_columns("share of the document's n-grams that were seen before; 0 without any"),
         conservation=(
             Check("cuts_cover_the_compared", "Every compared document has one row; spans lie in its text."),
@@ -282,6 +295,7 @@ def cut_paragraphs(job: SnapshotJob) -> Stats:
     """Pass all documents through a filter that holds all their windows."""
     method: BloomDuplicates = job.params
     paths = job.inputs["keys"].paths(".arrow")
+    job.say("passing documents through the filter")
     seen = bloom.BloomFilter.sized(bloom.count_windows(paths), method.false_positive_rate)
     found = bloom.deduplicate(paths, seen, method.threshold, method.level)
     value = found["contained"].fill_null(0).to_numpy().copy()

@@ -19,6 +19,7 @@ from curation_assets.deduplication import band_index, clusters, minhash, simhash
 from curation_assets.deduplication.audit import audit
 from curation_assets.deduplication.exact import groups, text_keys, url_keys
 from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
+from curation_assets.deduplication.showing import show_duplicates
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.contracts import Column, Contract, each
@@ -115,7 +116,8 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         key=(name, "band_index"),
         group="deduplication",
         description="The snapshot's segment of the band index: its distinct band keys by hash, and its documents with "
-        "the component that they form. Snapshots that follow are matched against it; to replace or delete a "
+        "the component that they form (by `minhash_signatures`; Broder 1997). Snapshots that follow are matched "
+        "against it; to replace or delete a "
         "partition is to replace or delete its segment.",
         version="3",
         params=params.method,
@@ -133,6 +135,7 @@ def compare(method: Method, around: Surroundings) -> list[Station]:
         preceding={"segment": segments.key, "keys": keys.key} if across else {},
         schema=DUPLICATES,
         step=group_snapshot,
+        show=show_duplicates,
         columns=DUPLICATE_COLUMNS,
         origins=dict.fromkeys(DUPLICATE_COLUMNS, tuple(("keys", column) for column in ("date", *comparison.columns))),
         contract=DUPLICATES_CONTRACT,
@@ -185,9 +188,11 @@ def group_snapshot(job: SnapshotJob) -> Stats:
     """Group all documents by their keys; write each part's rows beside its other tables."""
     method: Method = job.params
     paths = job.inputs["keys"].paths(".parquet")
+    job.say("finding clusters")
     members = COMPARISONS[method.name].group(job, method, paths).combine_chunks()
     rows = dropped = 0
-    for path, own in split_by_part(members, paths):
+    for done, (path, own) in enumerate(split_by_part(members, paths)):
+        job.say("writing who survives", done, len(paths))
         docs = read_table(path, ["doc"])["doc"].to_numpy()
         table = _rows(docs, own)
         with PartWriter(job.folder / path.name, DUPLICATES, "") as writer:
@@ -200,7 +205,10 @@ def group_snapshot(job: SnapshotJob) -> Stats:
         f"dropped.{method.verdict}": dropped,
         "clusters": len(np.unique(members["cluster"].to_numpy())),
     }
-    return stats | (_audited(paths, method) if isinstance(method, MinHash) else {})
+    if isinstance(method, MinHash):
+        job.say("auditing a sample of pairs")
+        stats |= _audited(paths, method)
+    return stats
 
 
 def _rows(docs: np.ndarray, members: pa.Table) -> pa.Table:
@@ -300,8 +308,9 @@ COMPARISONS = {
         read=_url_columns,
         group=_group_keys,
         described=lambda method: (
-            "128-bit keys of canonical URLs.",
-            f"Documents with one canonical URL. The survivor is {RULES[method.survivor]}, then the smallest `doc`.",
+            "128-bit keys of canonical URLs (RFC 3986, section 6.2).",
+            "Documents with one canonical URL, as RefinedWeb drops them (Penedo et al. 2023, arXiv 2306.01116). The "
+            f"survivor is {RULES[method.survivor]}, then the smallest `doc`.",
         ),
     ),
     "text_duplicates": Comparison(
@@ -312,8 +321,9 @@ COMPARISONS = {
         read=_text_columns,
         group=_group_keys,
         described=lambda method: (
-            "128-bit keys of the texts so far, whatever their white space.",
-            f"Documents with one text. The survivor is {RULES[method.survivor]}, then the smallest `doc`.",
+            "128-bit keys of the texts so far (Unicode's NFC), whatever their white space.",
+            f"Documents with one text, as in Dolma 3's exact deduplication. The survivor is {RULES[method.survivor]}, "
+            "then the smallest `doc`.",
         ),
     ),
     "minhash_duplicates": Comparison(
@@ -332,9 +342,10 @@ COMPARISONS = {
         read=_signed_columns,
         group=_group_bands,
         described=lambda method: (
-            f"MinHash of word {method.ngram}-grams of the text so far, {method.bands} bands of {method.rows} hashes; "
+            f"MinHash (Broder 1997) of word {method.ngram}-grams of the text so far, {method.bands} bands of "
+            f"{method.rows} hashes; "
             "of a signature one 64-bit key a band is kept.",
-            f"Connected components of documents that share a band (half of the pairs at Jaccard "
+            f"Connected components of documents that share a band (Broder et al. 1997; half of the pairs at Jaccard "
             f"{(1 / method.bands) ** (1 / method.rows):.2f} do)"
             + (f" and whose exact Jaccard index is {method.verify} or more" if method.verify else "")
             + (", in this snapshot and those before it" if method.across_snapshots else "")
@@ -351,7 +362,9 @@ COMPARISONS = {
         group=_group_fingerprints,
         described=lambda method: (
             f"64-bit SimHash (Charikar 2002) of word {method.ngram}-grams.",
-            f"Connected components of documents whose fingerprints differ in at most {method.distance} bits. The "
+            f"Connected components of documents whose fingerprints differ in at most {method.distance} bits (Manku et "
+            "al. "
+            "2007). The "
             f"survivor is {RULES[method.survivor]}, then the smallest `doc`.",
         ),
     ),

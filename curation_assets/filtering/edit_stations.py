@@ -4,6 +4,7 @@ Each records what it changes as byte spans of the text before it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from curation_assets.filtering.edits import EDITS
 from curation_assets.filtering.finishing import encoding_edits, symbol_line_edits
 from curation_assets.filtering.pii import PII_SPANS, find_pii
+from curation_assets.filtering.showing import show_edits
 from curation_assets.filtering.survivors import Edits, edit_inputs, named, read_texts
 from curation_assets.lake.contracts import Column, Contract, spans
 from curation_assets.lake.lake import Key
@@ -28,8 +30,16 @@ OF_VERDICTS = Column(references="verdicts.doc")
 Repair = Literal["encoding", "symbol_lines"]
 Find = Callable[[pa.LargeStringArray], pa.ListArray]
 REPAIRS: dict[Repair, tuple[Find, str]] = {
-    "encoding": (encoding_edits, "Mojibake and control characters mended by ftfy, as FineWeb2 sets it."),
-    "symbol_lines": (symbol_line_edits, "Lines of nothing but table symbols, removed as FineWeb2 does."),
+    "encoding": (
+        encoding_edits,
+        "Mojibake and control characters mended by ftfy (Speer 2019), as FineWeb2 sets it (Penedo et al. 2025, arXiv "
+        "2506.20920).",
+    ),
+    "symbol_lines": (
+        symbol_line_edits,
+        "Lines of nothing but table symbols, removed as FineWeb2 does (datatrove's `SymbolLinesFormatter`; Penedo et "
+        "al. 2025).",
+    ),
 }
 
 
@@ -79,6 +89,7 @@ def repairs(recipe: Recipe, documents: Key, edits: Mapping[Key, str], repair: Re
         group="filtering",
         description=f"{REPAIRS[repair][1]} As byte spans of the text so far, with what replaces them.",
         version="1",
+        show=partial(show_edits, edits=named(edits)),
         libraries=("ftfy",) if repair == "encoding" else (),
         params=RepairParameters(repair=repair, edits=named(edits)),
         inputs=_inputs(recipe, documents, edits),
@@ -102,12 +113,15 @@ def pii_spans(recipe: Recipe, documents: Key, edits: Mapping[Key, str]) -> PartS
         key=(recipe.name, "pii_spans"),
         group="filtering",
         description="E-mail addresses and public IP addresses in the text of the documents that are kept, as byte "
-        "spans with their replacements (FineWeb's PII formatter, restarted in each document).",
+        "spans with their replacements (FineWeb's, datatrove's `PIIFormatter`, restarted in each document; Penedo et "
+        "al. "
+        "2024, arXiv 2406.17557).",
         version="2",
         params=PiiParameters(pii=recipe.pii, edits=named(edits)),
         inputs=_inputs(recipe, documents, edits),
         schema=pa.schema([DOC, ("masks", PII_SPANS)]),
         step=find_spans,
+        show=partial(show_edits, edits=named(edits)),
         columns={"masks": "start, end (bytes of the text before masking), kind and replacement of each span"},
         origins={"masks": (("documents", "text"), *named(edits))},
         contract=Contract(

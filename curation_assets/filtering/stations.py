@@ -14,6 +14,7 @@ from curation_assets.filtering.fineweb2_languages import findable_stop_words, la
 from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, MODEL, identify_language
 from curation_assets.filtering.language_scripts import language_scripts
 from curation_assets.filtering.segmentation import word_boundaries
+from curation_assets.filtering.showing import show_languages, show_signals, show_url_matches
 from curation_assets.filtering.signals import C4, SIGNALS, annotate_signals
 from curation_assets.filtering.urls import URL_ANNOTATIONS, UrlRules, annotate_urls
 from curation_assets.lake.contracts import Column, Contract, each, spans
@@ -21,6 +22,7 @@ from curation_assets.lake.lake import Key, file_sha256, shared_key
 from curation_assets.lake.parts import PartWriter, read_batches, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation, Station
+from curation_assets.provenance.showing import show_verdicts
 from curation_assets.recipes.recipe import Gate, Language, Recipe, UrlFilter
 
 DOC = pa.field("doc", pa.int64())
@@ -207,12 +209,14 @@ def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartSta
         key=shared_key(documents[:-1], "url_matches", rules, UrlFilter()),
         group="filtering",
         description="What the block lists of domains, URLs and words say of each document's URL "
-        "(FineWeb's rules, with words compared whatever their case).",
+        "(FineWeb's rules, datatrove's `URLFilter`, Penedo et al. 2024, arXiv 2406.17557, with words compared whatever "
+        "their case; domains of the UT1 lists).",
         version="1",
         params=UrlParameters(url_filter=rules, lists=loaded.fingerprint),
         inputs={"documents": documents},
         schema=pa.schema([DOC, *URL_ANNOTATIONS]),
         step=partial(match_urls, lists=lists),
+        show=show_url_matches,
         columns={
             "url_domain_listed": "1 when the host, its registered domain or the URL is on a list",
             "url_domain_category": "the category of the list",
@@ -271,6 +275,7 @@ def languages(documents: Key, language: Language) -> PartStation:
         inputs={"documents": documents},
         schema=pa.schema([DOC, *LANGUAGE_ANNOTATIONS]),
         step=identify_languages,
+        show=show_languages,
         columns={
             "language": "the model's label (ISO 639), or language and script (`deu_Latn`); null where nothing is "
             "recognised",
@@ -308,14 +313,18 @@ def signals(documents: Key, languages: Key, recipe: Recipe) -> PartStation:
     return PartStation(
         key=shared_key((languages if multilingual else documents)[:-1], "signals", params, SignalParameters()),
         group="filtering",
-        description="Every statistic of the Gopher, C4, FineWeb and DCLM rules as a column, in one pass over the "
-        "text, and the line edits as byte spans.",
+        description="Every statistic of the rules of Gopher (Rae et al. 2021, arXiv 2112.11446, table A1), C4 (Raffel "
+        "et "
+        "al. 2020, section 2.2), RefinedWeb (Penedo et al. 2023, arXiv 2306.01116), FineWeb (Penedo et al. 2024, arXiv "
+        "2406.17557, section 3.6) and DCLM (Li et al. 2024) as a column, in one pass over the text, and the line edits "
+        "as byte spans.",
         version="2",
         libraries=("icu4py",) if multilingual else (),
         params=params,
         inputs={"documents": documents, **({"languages": languages} if multilingual else {})},
         schema=pa.schema([DOC, *SIGNALS]),
         step=measure_signals,
+        show=partial(show_signals, gates=[gate for _, _, gate in recipe.gates]),
         columns=SIGNAL_COLUMNS,
         origins=dict.fromkeys(SIGNALS.names, (("documents", "text"),)),
         contract=SIGNALS_CONTRACT,
@@ -347,7 +356,8 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
         key=(recipe.name, "filter_verdicts"),
         group="filtering",
         description=f"The gates of `{recipe.name}` over the annotations: for each document the first, in recipe "
-        "order, that it fails, with value and limit, and the names of all that it fails. Null: it passes.",
+        f"order, that it fails, with value and limit, and the names of all that it fails. Null: it passes. The recipe: "
+        f"{recipe.description} Its file names the source of each limit.",
         version="1",
         params=gate_parameters(recipe),
         inputs={
@@ -356,6 +366,7 @@ def filter_verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Statio
         },
         schema=FILTER_VERDICTS,
         step=decide,
+        show=partial(show_verdicts, names=[gate.name for _, _, gate in recipe.gates]),
         columns={
             "verdict": "the gate, or the reason of acquisition; null when the document passes",
             "station": "the group of gates that it belongs to",

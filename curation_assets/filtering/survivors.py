@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.edits import apply_edits, as_edits
 from curation_assets.lake.lake import Key
-from curation_assets.lake.parts import read_batches, read_table, values_of, with_docs
+from curation_assets.lake.parts import read_batches, read_table, rows_of, values_of, with_docs
 from curation_assets.lake.station import Inputs
 
 Edits = tuple[tuple[str, str], ...]
@@ -61,16 +61,19 @@ def read_texts(
     keep: np.ndarray,
     columns: tuple[str, ...] = (),
     count: Callable[[str, int], None] = lambda name, amount: None,
+    rows: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Stream the documents of one part whose keys are in `keep`, with their text after some edits.
 
     `inputs` has `documents` and the tables of `edits`, whose rows may be missing for documents that have none; `keep`
     is a sorted int64 array of `doc`. Yields batches with `doc`, `text` (large_string) and the further `columns` of
     the documents table, in order of `doc`. `count` is told the bytes that their texts have before any edit, as
-    "extracted_bytes".
+    "extracted_bytes". At most the first `rows` rows of the part are looked at.
     """
     tables = [(read_table(inputs[name], ["doc", column]), column) for name, column in edits]
     for batch in read_batches(inputs["documents"], ["doc", "text", *columns]):
+        if rows is not None and batch.num_rows and rows_of(batch["doc"])[0] >= rows:
+            return
         chosen = with_docs(batch, keep)
         if not chosen.num_rows:
             continue

@@ -19,13 +19,14 @@ import json
 import logging
 import os
 import shutil
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -99,7 +100,25 @@ class Manifest(BaseModel):
 
 def fingerprint(value: Any) -> str:
     """Hash a JSON-able value: the hex digest of SHA-256 over its canonical JSON."""
-    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+    return sha256(_canonical(value)).hexdigest()
+
+
+def fingerprints(common: list[Any], own: Iterable[list[Any]]) -> Iterator[str]:
+    """`fingerprint([*common, *one])` for each of `own`; what is common is hashed once, for there are 90,000 parts.
+
+    Raises `ValueError` when nothing is common or one of `own` is empty.
+    """
+    begun = sha256(_canonical(common)[:-1])
+    for one in own:
+        if not (common and one):
+            raise ValueError("fingerprints of nothing")
+        whole = begun.copy()
+        whole.update(b"," + _canonical(one)[1:])
+        yield whole.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
 def shared_key(prefix: Key, name: str, params: BaseModel, usual: BaseModel) -> Key:
@@ -143,6 +162,15 @@ def _locked_within(file: IO[str], seconds: float) -> bool:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.05)
+
+
+class Holder(NamedTuple):
+    """Who holds a partition's lock."""
+
+    process: str
+    """`process 123 on host`; empty while it is being written."""
+    since: float
+    """When it got it, seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +217,27 @@ class Partition:
     def lock(self) -> Iterator[None]:
         """Keep a second run of this partition waiting, and saying so, until this one is done or dead."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOCK).open("w") as file:
+        with (self.folder / LOCK).open("a") as file:
             if not _locked_within(file, QUIET_SECONDS):
                 log.warning("%s is being made by another run: waiting until it is done", self.name)
                 fcntl.flock(file, fcntl.LOCK_EX)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
             yield
+
+    @property
+    def holder(self) -> Holder | None:
+        """The live process that is at work here; None when there is none."""
+        try:
+            with (self.folder / LOCK).open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return Holder(file.read(), os.fstat(file.fileno()).st_mtime)
+        except FileNotFoundError:
+            pass
+        return None
 
     @property
     def surveyed(self) -> str | None:

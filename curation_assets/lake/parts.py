@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -89,27 +89,43 @@ class PartWriter:
         self._temporary.replace(self._path)
 
 
-def describe(path: Path, fingerprint: str = "") -> File:
-    """The manifest's entry for a finished file. A part tells its own fingerprint; other files are given one.
+class Footer(NamedTuple):
+    """What a finished part says of itself."""
 
-    Raises `pa.ArrowInvalid` when a part cannot be read.
-    """
+    rows: int
+    fingerprint: str | None
+    """None for a file that is no part."""
+    stats: Stats
+
+
+def footer(path: Path) -> Footer:
+    """Read it without reading the rows. Raises `pa.ArrowInvalid` when a part cannot be read."""
     rows, metadata = 0, {}
     if path.suffix == ".parquet":
-        footer = pq.read_metadata(path)
-        rows, metadata = footer.num_rows, footer.metadata or {}
+        read = pq.read_metadata(path)
+        rows, metadata = read.num_rows, read.metadata or {}
     elif path.suffix == ".arrow":
         with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as reader:
             rows = sum(reader.get_batch(index).num_rows for index in range(reader.num_record_batches))
             _, last = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
             metadata = {**(reader.schema.metadata or {}), **(dict(last.items()) if last else {})}
+    known = metadata.get(FINGERPRINT)
+    return Footer(rows, None if known is None else known.decode(), json.loads(metadata.get(STATS, b"{}")))
+
+
+def describe(path: Path, fingerprint: str = "") -> File:
+    """The manifest's entry for a finished file. A part tells its own fingerprint; other files are given one.
+
+    Raises `pa.ArrowInvalid` when a part cannot be read.
+    """
+    found = footer(path)
     return File(
         name=path.name,
         bytes=path.stat().st_size,
-        rows=rows,
+        rows=found.rows,
         sha256=file_sha256(path),
-        fingerprint=metadata.get(FINGERPRINT, fingerprint.encode()).decode(),
-        stats=json.loads(metadata.get(STATS, b"{}")),
+        fingerprint=fingerprint if found.fingerprint is None else found.fingerprint,
+        stats=found.stats,
     )
 
 

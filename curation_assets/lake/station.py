@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -40,8 +40,13 @@ from curation_assets.lake.lake import (
     Partition,
     Stats,
     fingerprint,
+    fingerprints,
 )
 from curation_assets.lake.parts import PartWriter, describe
+from curation_assets.lake.progress import Progress
+
+if TYPE_CHECKING:
+    from curation_assets.pictures import Shown
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +58,6 @@ PartStep = Callable[[Inputs, PartWriter, Any], None]
 
 SnapshotStep = Callable[["SnapshotJob"], Stats]
 """Writes all files of a partition from whole partitions; returns counters."""
-
-Progress = Callable[[int, int, Stats], None]
-"""Called with parts done, parts in all and the counters so far."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class SnapshotJob:
     engine: Engine
     preceding: Mapping[str, Mapping[str, Partition]] = field(default_factory=dict)
     """For each table of `SnapshotStation.preceding`, its partitions of earlier snapshots."""
+    progress: Progress | None = None
+
+    def say(self, phase: str, done: int = 0, total: int = 0) -> None:
+        """Tell whoever watches what the station is at, and how many of how many steps of it are done."""
+        if self.progress:
+            self.progress(done, total, {}, phase)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +114,8 @@ class Station:
     """What must hold of the rows of the table."""
     conservation: tuple[Check, ...] = ()
     """What must hold between the inputs and the result."""
+    show: Callable[["Staged"], "Shown"] | None = None
+    """Plots and samples for people, from what is staged; None shows how the rows are spread over the files."""
 
     @property
     def name(self) -> str:
@@ -156,24 +166,26 @@ class PartStation(Station):
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
         """One job for each part of the first input, with the fingerprint of all that it depends on."""
-        listed = {name: {Path(file.name).stem: file for file in p.manifest().files} for name, p in inputs.items()}
+        listed = {
+            name: {file.name.rpartition(".")[0]: file for file in p.manifest().files} for name, p in inputs.items()
+        }
         shared_digests = {name: partition.manifest().digest for name, partition in shared.items()}
-        jobs = []
-        for stem in next(iter(listed.values())):
-            files = {name: by_stem[stem] for name, by_stem in listed.items()}
-            digests = {name: file.sha256 for name, file in files.items()}
-            jobs.append(
-                PartJob(
-                    step=self.step,
-                    schema=self.schema,
-                    target=staging / f"{stem}.{self.suffix}",
-                    inputs={name: inputs[name].folder / file.name for name, file in files.items()}
-                    | {name: partition.folder for name, partition in shared.items()},
-                    params=self.params,
-                    fingerprint=fingerprint([*self.identity(), digests, shared_digests]),
-                )
+        parts = {
+            stem: {name: by_stem[stem] for name, by_stem in listed.items()} for stem in next(iter(listed.values()))
+        }
+        own = ([{name: file.sha256 for name, file in files.items()}, shared_digests] for files in parts.values())
+        return [
+            PartJob(
+                step=self.step,
+                schema=self.schema,
+                target=staging / f"{stem}.{self.suffix}",
+                inputs={name: inputs[name].folder / file.name for name, file in files.items()}
+                | {name: partition.folder for name, partition in shared.items()},
+                params=self.params,
+                fingerprint=whole,
             )
-        return jobs
+            for (stem, files), whole in zip(parts.items(), fingerprints(self.identity(), own), strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,30 +282,17 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     partition = lake.partition(station.key, snapshot)
     committed = partition.committed()
     inputs = {name: lake.partition(key, snapshot) for name, key in station.sources.items()}
+    wanted = what_is_wanted(station, lake, snapshot)
+    whole = wanted.fingerprint
     partition.staging.mkdir(parents=True, exist_ok=True)
     survey, note = None, ""
     match station:
         case PartStation():
-            read = {name: inputs[name] for name in station.inputs}
-            shared = {name: inputs[name] for name in station.shared}
-            jobs = station.jobs(read, shared, partition.staging)
-            whole = fingerprint([*station.identity(), [job.fingerprint for job in jobs]])
             if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
                 return _up_to_date(station, partition, inputs, committed)
-            files, done = _make_parts(jobs, partition, committed, engine, progress)
+            files, done = _make_parts(wanted.jobs, partition, committed, engine, progress)
             stats = _added(file.stats for file in files)
         case SnapshotStation():
-            digests: dict[str, Any] = {name: part.manifest().digest for name, part in inputs.items()}
-            preceding = {
-                name: {earlier: lake.partition(key, earlier) for earlier in lake.snapshots(key) if earlier < snapshot}
-                for name, key in station.preceding.items()
-            }
-            if preceding:
-                digests["preceding"] = {
-                    name: {earlier: part.manifest().digest for earlier, part in partitions.items()}
-                    for name, partitions in preceding.items()
-                }
-            whole = fingerprint([*station.identity(), digests])
             if station.survey is not None:
                 seen = station.survey(snapshot)
                 survey = None if seen is None else fingerprint(seen)
@@ -305,7 +304,7 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     return _up_to_date(station, partition, inputs, committed, note)
             shutil.rmtree(partition.staging)
             partition.staging.mkdir()
-            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, preceding)
+            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, wanted.preceding, progress)
             stats = station.step(job)
             files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
             done = len(files)
@@ -323,6 +322,42 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     )
     seconds = time.perf_counter() - started
     return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds, survey)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a partition would be made of now."""
+
+    fingerprint: str
+    """That of the committed partition, while it is current."""
+    jobs: list[PartJob]
+    """Of a station that maps over parts."""
+    preceding: dict[str, dict[str, Partition]]
+    """As a `SnapshotJob` has it."""
+
+
+def what_is_wanted(station: Station, lake: Lake, snapshot: str) -> Wanted:
+    """Look at the inputs, without making anything. Raises `LakeError` when one is not committed."""
+    inputs = {name: lake.partition(key, snapshot) for name, key in station.sources.items()}
+    match station:
+        case PartStation():
+            read = {name: inputs[name] for name in station.inputs}
+            shared = {name: inputs[name] for name in station.shared}
+            jobs = station.jobs(read, shared, lake.partition(station.key, snapshot).staging)
+            return Wanted(fingerprint([*station.identity(), [job.fingerprint for job in jobs]]), jobs, {})
+        case SnapshotStation():
+            digests: dict[str, Any] = {name: part.manifest().digest for name, part in inputs.items()}
+            preceding = {
+                name: {earlier: lake.partition(key, earlier) for earlier in lake.snapshots(key) if earlier < snapshot}
+                for name, key in station.preceding.items()
+            }
+            if preceding:
+                digests["preceding"] = {
+                    name: {earlier: part.manifest().digest for earlier, part in partitions.items()}
+                    for name, partitions in preceding.items()
+                }
+            return Wanted(fingerprint([*station.identity(), digests]), [], preceding)
+    raise TypeError(f"not a station: {station!r}")
 
 
 def _in_place(partition: Partition, manifest: Manifest) -> bool:

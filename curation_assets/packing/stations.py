@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,7 @@ from curation_assets.packing.shards import (
     stored_dtype,
     write_shard,
 )
+from curation_assets.packing.showing import show_sequences, show_shards, show_tokenizer, show_tokens
 from curation_assets.packing.tokenizer import CONFIGURATION_FILE, save_tokenizer, saved_tokenizer, train_tokenizer
 from curation_assets.packing.tokens import tokenize, tokens_schema
 from curation_assets.recipes.recipe import Packing, Recipe
@@ -59,7 +61,8 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
     return SnapshotStation(
         key=(recipe.name, "tokenizer"),
         group="packing",
-        description="A Hugging Face tokenizer.json: the one that the settings name, or a byte-level BPE trained on "
+        description="A Hugging Face tokenizer.json: the one that the settings name, or a byte-level BPE (Radford et "
+        "al. 2019, section 2.2) trained on "
         "a sample of the snapshot's corpus. Shards of different tokenizers cannot be trained on together: to use "
         "several snapshots, name the first one's tokenizer in the settings of the others.",
         version="2",
@@ -74,6 +77,7 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
         ),
         inputs={"corpus": (recipe.name, "corpus")},
         step=make_tokenizer,
+        show=show_tokenizer,
         conservation=(Check("tokenizer_is_reversible", "Decoding gives the sampled documents back."),),
     )
 
@@ -85,6 +89,7 @@ def make_tokenizer(job: SnapshotJob) -> Stats:
         definition = params.given.read_bytes()
     else:
         sample = _sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed)
+        job.say("training")
         definition = train_tokenizer(sample, params.vocabulary).encode()
     made = save_tokenizer(definition, job.folder / TOKENIZER_FILE, params.end_of_document)
     texts = pa.array(
@@ -121,6 +126,7 @@ class TokenStation(PartStation):
 
     def jobs(self, inputs: Mapping[str, Partition], shared: Mapping[str, Partition], staging: Path) -> list[PartJob]:
         """As for any station, with the tokenizer's schema."""
+        shared["tokenizer"].manifest()  # or it says that the tokenizer is not materialised
         schema = tokens_schema(saved_tokenizer(shared["tokenizer"].folder / TOKENIZER_FILE))
         return [replace(job, schema=schema) for job in super().jobs(inputs, shared, staging)]
 
@@ -130,8 +136,8 @@ def tokens(recipe: Recipe) -> TokenStation:
     return TokenStation(
         key=(recipe.name, "tokens"),
         group="packing",
-        description="Token ids of every document of the corpus, each ended by the end-of-document token, as Arrow "
-        "files that are memory-mapped when sequences are put together.",
+        description="Token ids of every document of the corpus, each ended by the end-of-document token, by gigatoken "
+        "or Hugging Face tokenizers, as Arrow files that are memory-mapped when sequences are put together.",
         version="3",
         libraries=("tokenizers", "gigatoken"),
         inputs={"corpus": (recipe.name, "corpus")},
@@ -139,6 +145,7 @@ def tokens(recipe: Recipe) -> TokenStation:
         schema=TOKENS,
         suffix="arrow",
         step=tokenize_part,
+        show=show_tokens,
         columns={
             "token_count": "tokens of the document, the end-of-document token included",
             "ids": "token ids",
@@ -217,6 +224,7 @@ def packed_sequences(recipe: Recipe) -> SnapshotStation:
         inputs={"tokens": (recipe.name, "tokens")},
         schema=SEGMENTS,
         step=plan_sequences,
+        show=partial(show_sequences, length=packing.sequence_length),
         columns=SEGMENT_COLUMNS,
         contract=segments_contract(packing),
         conservation=(
@@ -237,6 +245,7 @@ def plan_sequences(job: SnapshotJob) -> Stats:
         with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as reader:
             lengths.append(reader.read_all().select(["doc", "token_count"]))
     documents = pa.concat_tables(lengths)
+    job.say(f"packing {documents.num_rows:,} documents")
     segments = pack(
         documents["doc"].to_numpy(),
         documents["token_count"].to_numpy(),
@@ -291,6 +300,7 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         },
         schema=SEGMENTS,
         step=write_shards,
+        show=show_shards,
         columns=SEGMENT_COLUMNS,
         contract=segments_contract(recipe.packing),
         conservation=(
@@ -328,7 +338,11 @@ def write_shards(job: SnapshotJob) -> Stats:
         ShardJob(shard, job.folder, segments_path, token_parts, tokenizer_path, length)
         for shard in segments["shard"].unique().to_pylist()
     ]
-    written = sorted(job.engine.map(write_one_shard, jobs), key=lambda found: found.shard.name)
+    written: list[WrittenShard] = []
+    for found in job.engine.map(write_one_shard, jobs):
+        written.append(found)
+        job.say("writing shards", len(written), len(jobs))
+    written.sort(key=lambda found: found.shard.name)
     shards = [found.shard for found in written]
     shutil.copyfile(segments_path, job.folder / SEGMENTS_FILE)
     for name in (TOKENIZER_FILE, CONFIGURATION_FILE):

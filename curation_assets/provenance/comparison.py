@@ -13,6 +13,7 @@ from curation_assets.lake.lake import Lake, LakeError, Partition, Stats
 from curation_assets.lake.parts import PartWriter, part_name
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation
+from curation_assets.provenance.showing import show_overlaps, show_stages
 from curation_assets.recipes.loading import RecipeError
 from curation_assets.recipes.recipe import Recipe
 
@@ -111,6 +112,7 @@ def comparison_stations(recipes: Sequence[Recipe]) -> list[SnapshotStation]:
             inputs=inputs("verdicts", "corpus", "tokens"),
             schema=STAGES,
             step=write_stages,
+            show=show_stages,
             columns={
                 "position": "place of the station in its recipe; 0 for acquisition",
                 "documents": "documents that came to the station",
@@ -157,6 +159,7 @@ def comparison_stations(recipes: Sequence[Recipe]) -> list[SnapshotStation]:
             inputs=inputs("verdicts", "corpus"),
             schema=OVERLAPS,
             step=write_overlaps,
+            show=show_overlaps,
             columns={
                 "kept": "documents that `recipe` keeps",
                 "other_kept": "documents that `other` keeps",

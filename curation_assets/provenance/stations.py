@@ -1,6 +1,7 @@
 """The station of provenance: one verdict a document."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +14,7 @@ from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation, Station
+from curation_assets.provenance.showing import show_verdicts
 from curation_assets.recipes.methods import limit_of
 from curation_assets.recipes.recipe import KEPT, Recipe
 
@@ -103,6 +105,7 @@ def verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Station]) -> 
         },
         schema=VERDICTS,
         step=give_verdicts,
+        show=partial(show_verdicts, names=recipe.decisions),
         columns={
             "verdict": f"`{KEPT}`, or the gate or deduplication that decided",
             "station": "the station that it belongs to",

@@ -308,6 +308,12 @@ class Recipe(Parameters):
         return {name: position for position, name in enumerate(names)}
 
     @property
+    def decisions(self) -> list[str]:
+        """The verdicts of gates and methods, in the order in which they decide."""
+        verdict = {method.name: method.verdict for method in self.methods}
+        return [verdict.get(name, name) for name in self.positions]
+
+    @property
     def gates(self) -> Iterator[tuple[int, str, Gate]]:
         """Position, station and gate, in order."""
         for station in self.stations:

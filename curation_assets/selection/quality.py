@@ -1,5 +1,6 @@
 """Quality by a fastText classifier, as DCLM-Baseline scores its documents (Li et al. 2024, "DataComp-LM")."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from curation_assets.lake.lake import file_sha256
 from curation_assets.lake.parts import PartWriter
 from curation_assets.lake.station import Inputs, PartStation
 from curation_assets.recipes.methods import QualityScores
+from curation_assets.selection.showing import show_scores
 
 SCORES = pa.schema([("doc", pa.int64()), ("survivor", pa.bool_()), ("value", pa.float64())])
 
@@ -31,7 +33,8 @@ def quality_scores(method: QualityScores, around: Surroundings) -> PartStation:
     return PartStation(
         key=(around.recipe.name, method.name),
         group="selection",
-        description=f"Score of a fastText classifier on the text so far, its lines joined: the probability of the top "
+        description="Score of a fastText classifier, as DCLM-Baseline uses one (Li et al. 2024, arXiv 2406.11794), "
+        "on the text so far, its lines joined: the probability of the top "
         f"label, or of any other where that is `{method.negative_label}`. Below {method.min_score} a document is "
         "dropped."
         if method.model is not None
@@ -44,6 +47,7 @@ def quality_scores(method: QualityScores, around: Surroundings) -> PartStation:
         inputs=around.inputs,
         schema=SCORES,
         step=score,
+        show=partial(show_scores, limit=method.min_score),
         columns={"survivor": "false below the limit", "value": "the score; 1 without a classifier"},
         origins={"value": (("documents", "text"),)},
         contract=Contract(

@@ -1,6 +1,7 @@
 """The station of selection: the corpus."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ from curation_assets.lake.lake import Key
 from curation_assets.lake.parts import PartWriter, read_table, with_docs
 from curation_assets.lake.station import Check, Inputs, PartStation
 from curation_assets.recipes.recipe import KEPT, Recipe
+from curation_assets.selection.showing import show_corpus
 
 COPIED = ("record_id", "url", "date", "warc_file", "warc_offset", "warc_length", "title")
 CUTTING_COLUMNS = frozenset({"spans"})
@@ -61,6 +63,7 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
         },
         schema=CORPUS,
         step=assemble,
+        show=partial(show_corpus, edits=named(edits)),
         columns={
             "text": "as extracted, after all edits and masks",
             "cluster_size": "near-duplicates it stands for",

@@ -12,6 +12,7 @@ from curation_assets.lake.parts import PartWriter, read_table, split_by_part
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation
 from curation_assets.recipes.recipe import KEPT, Recipe, Rehydration, SoftWeights
 from curation_assets.selection.rehydration import removal_rates, repetitions, weights
+from curation_assets.selection.showing import show_repetitions, show_weights
 
 REPETITIONS = pa.schema([("doc", pa.int64()), ("cluster_size", pa.int32()), ("repetitions", pa.int64())])
 SOFT = pa.schema([("doc", pa.int64()), ("commonness", pa.float64()), ("weight", pa.float64())])
@@ -45,6 +46,7 @@ def rehydration_weights(recipe: Recipe, rehydration: Rehydration) -> SnapshotSta
         },
         schema=REPETITIONS,
         step=weigh_clusters,
+        show=show_repetitions,
         columns={"repetitions": "how often the document may be repeated, from 1"},
         contract=Contract(
             {
@@ -99,6 +101,7 @@ def soft_weights(recipe: Recipe, soft: SoftWeights) -> SnapshotStation:
         inputs={"corpus": (recipe.name, "corpus")},
         schema=SOFT,
         step=weigh_commonness,
+        show=show_weights,
         columns={
             "commonness": "geometric mean of the probabilities of its words; null without words",
             "weight": "how often to sample it, on average 1 a word",

@@ -255,7 +255,7 @@ def test_progress_reports_parts_and_counters(lake: Lake) -> None:
         lake,
         SNAPSHOT,
         Inline(),
-        lambda done, total, stats: seen.append((done, total, stats.get("rows_out"))),
+        lambda done, total, stats, phase="": seen.append((done, total, stats.get("rows_out"))),
     )
     assert seen[0][:2] == (0, 2)
     assert seen[-1] == (2, 2, 2)
