@@ -43,7 +43,7 @@ class Line:
         self.archive = archive or open_archive(
             settings.source, signed=settings.s3_signed, endpoint_url=settings.s3_endpoint_url
         )
-        self.lake = Lake(settings.lake.resolve())
+        self.lake = Lake(settings.lake.resolve(), settings.verify)
         self.recipe: Recipe = load_recipe(settings.recipe, settings.recipe_set)
 
     @cached_property

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = None
     """An S3 endpoint other than Amazon's."""
 
+    verify: bool = False
+    """Compare every file of the lake with the hash in its manifest before it is read, and not only when that fails."""
+
     def __init__(self, **values: Any) -> None:
         known = [*(PREFIX + name.upper() for name in type(self).model_fields), *OTHER_VARIABLES]
         for variable in _ours():

@@ -176,6 +176,12 @@ def show_drift(line: "Line", snapshot: str) -> None:
         console.print(f"  and {len(report.warnings) - DRIFT_LINES} more")
 
 
+def next_command(settings: Settings, snapshot: str) -> str:
+    """What runs a snapshot with these settings, as it can be typed here."""
+    options = _options(settings, "source", "lake", "recipe", "warcs")
+    return f"{_this_command()} run --snapshot {shlex.quote(snapshot)}{options}"
+
+
 def _this_command() -> str:
     """How this program was called, as short as it can be typed here."""
     path = Path(sys.argv[0])

@@ -9,9 +9,9 @@
         _checks.json           what the checks found of the data; in .staging/ until it is published
 
 A station writes into `.staging/`, is validated there, and is then published: the old manifest is removed, the
-staged files are renamed into place, files that no longer belong are deleted, and the new manifest is written. A
-kill at any moment leaves either the old partition, the new one, or no manifest, and then the next run finds the
-finished files by the fingerprint that each carries and goes on from there.
+staged files are renamed into place, files that no longer belong are deleted, and the new manifest, which lay in
+staging since before, is renamed into place. A kill at any moment leaves either the old partition, the new one, or no
+manifest, and then the next run finds the finished files by the fingerprint that each carries and goes on from there.
 """
 
 import fcntl
@@ -49,6 +49,10 @@ Stats = dict[str, int]
 
 class LakeError(Exception):
     """A partition cannot be read or written as asked; the message names it and the way out."""
+
+
+class DamagedError(LakeError):
+    """A committed file is no longer what was committed; the message names it and the way out."""
 
 
 class File(BaseModel):
@@ -144,11 +148,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file so that a reader sees all of it or none of it, also after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _locked_within(file: IO[str], seconds: float) -> bool:
@@ -192,12 +200,18 @@ class Partition:
         return self.folder / STAGING
 
     def committed(self) -> Manifest | None:
-        """The manifest, or None while nothing is committed."""
+        """The manifest, or None while nothing is committed. Raises `DamagedError` when it cannot be read."""
         try:
             content = (self.folder / MANIFEST).read_bytes()
         except FileNotFoundError:
             return None
-        return Manifest.model_validate_json(content)
+        try:
+            return Manifest.model_validate_json(content)
+        except ValueError as error:
+            raise DamagedError(
+                f"{self.folder / MANIFEST} is damaged, or no manifest: `curation verify --repair` moves it aside; then "
+                "run again, which finds the finished parts"
+            ) from error
 
     def manifest(self) -> Manifest:
         """The manifest; raises `LakeError` while nothing is committed."""
@@ -257,8 +271,11 @@ class Partition:
     def commit(self, manifest: Manifest) -> None:
         """Publish: rename the staged files of `manifest` into place, then write the manifest.
 
-        Files that are already in place (unchanged since an earlier commit) need not be staged again.
+        Files that are already in place (unchanged since an earlier commit) need not be staged again. The manifest
+        is written beside them first: a full disk is met while the old partition is whole.
         """
+        prepared = self.staging / MANIFEST
+        write_atomically(prepared, manifest.model_dump_json(indent=1).encode() + b"\n")
         (self.folder / MANIFEST).unlink(missing_ok=True)
         names = {file.name for file in manifest.files}
         for name in sorted({*names, CHECKS}):
@@ -268,8 +285,8 @@ class Partition:
         for path in self.folder.iterdir():
             if path.is_file() and path.name not in names and path.name not in (LOCK, CHECKS):
                 path.unlink()
+        prepared.replace(self.folder / MANIFEST)
         shutil.rmtree(self.staging, ignore_errors=True)
-        write_atomically(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
 @dataclass(frozen=True)
@@ -277,6 +294,8 @@ class Lake:
     """A folder of partitions."""
 
     root: Path
+    verify: bool = False
+    """Whether stations compare what they read with the hashes in its manifest first."""
 
     def partition(self, key: Key, snapshot: str) -> Partition:
         """The partition of one table for one snapshot, committed or not."""

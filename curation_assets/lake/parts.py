@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation_assets.lake.disk import explained
 from curation_assets.lake.lake import File, Stats, file_sha256
 
 FINGERPRINT = b"curation.fingerprint"
@@ -46,22 +48,24 @@ class PartWriter:
         self.stats: Stats = {}
         self._path = path
         self._fingerprint = fingerprint
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._sink = pa.OSFile(str(self._temporary), "wb")
         if path.suffix == ".arrow":
             self._writer = pa.ipc.new_file(
-                self._temporary,
-                schema.with_metadata({FINGERPRINT: fingerprint}),
-                options=pa.ipc.IpcWriteOptions(),
+                self._sink, schema.with_metadata({FINGERPRINT: fingerprint}), options=pa.ipc.IpcWriteOptions()
             )
         else:
-            self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd", compression_level=3)
+            self._writer = pq.ParquetWriter(self._sink, schema, compression="zstd", compression_level=3)
 
     def write(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Append rows; their columns must be the schema's, in any order."""
         table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
         if table.num_rows:
-            self._writer.write_table(table.select(self.schema.names).cast(self.schema))
+            table = table.select(self.schema.names).cast(self.schema)
+            with explained(self._path):
+                self._writer.write_table(table)
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter of the part."""
@@ -73,20 +77,35 @@ class PartWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            stats = json.dumps(self.stats, sort_keys=True).encode()
-            if isinstance(self._writer, pq.ParquetWriter):
-                self._writer.add_key_value_metadata({FINGERPRINT: self._fingerprint.encode(), STATS: stats})
-            else:
-                # An Arrow file's schema is written first; counters known only at the end ride on an empty batch.
-                self._writer.write_batch(pa.RecordBatch.from_pylist([], self.schema), custom_metadata={STATS: stats})
+        try:
+            if error is None:
+                with explained(self._path):
+                    self._finish()
+        finally:
+            self._abandon()
+
+    def _finish(self) -> None:
+        stats = json.dumps(self.stats, sort_keys=True).encode()
+        if isinstance(self._writer, pq.ParquetWriter):
+            self._writer.add_key_value_metadata({FINGERPRINT: self._fingerprint.encode(), STATS: stats})
+        else:
+            # An Arrow file's schema is written first; counters known only at the end ride on an empty batch.
+            self._writer.write_batch(pa.RecordBatch.from_pylist([], self.schema), custom_metadata={STATS: stats})
         self._writer.close()
-        if error is not None:
-            self._temporary.unlink(missing_ok=True)
-            return
+        self._sink.close()
         with self._temporary.open("rb") as file:
             os.fsync(file.fileno())
         self._temporary.replace(self._path)
+
+    def _abandon(self) -> None:
+        """Let go of what is not finished; nothing to do after `_finish`."""
+        for resource in (self._writer, self._sink):
+            # What a full disk did not take when it was written, it does not take now.
+            with suppress(OSError, pa.ArrowException):
+                resource.close()
+        if isinstance(self._writer, pq.ParquetWriter):
+            self._writer.is_open = False
+        self._temporary.unlink(missing_ok=True)
 
 
 class Footer(NamedTuple):

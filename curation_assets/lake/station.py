@@ -11,16 +11,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 from pydantic import BaseModel
 
-from curation_assets.engine.local import Engine
+from curation_assets.engine.local import Engine, WorkerDied
 from curation_assets.lake.checks import (
     Check,
     CheckFailed,
@@ -32,10 +33,13 @@ from curation_assets.lake.checks import (
     save,
 )
 from curation_assets.lake.contracts import Contract
+from curation_assets.lake.disk import explained
+from curation_assets.lake.integrity import recorded, require_sound
 from curation_assets.lake.lake import (
     File,
     Key,
     Lake,
+    LakeError,
     Manifest,
     Partition,
     Stats,
@@ -70,6 +74,14 @@ class PartJob:
     inputs: dict[str, Path]
     params: Any
     fingerprint: str
+    committed: Mapping[str, File] = field(default_factory=dict)
+    """What the manifests say of `inputs`, where each is a file."""
+    verify: bool = False
+    """Whether the inputs are compared with that first, and not only when the step fails."""
+
+    def require_sound(self) -> None:
+        """Raise `DamagedError` when an input is not what was committed."""
+        require_sound((self.inputs[name], file) for name, file in self.committed.items())
 
 
 @dataclass(frozen=True)
@@ -183,6 +195,7 @@ class PartStation(Station):
                 | {name: partition.folder for name, partition in shared.items()},
                 params=self.params,
                 fingerprint=whole,
+                committed=files,
             )
             for (stem, files), whole in zip(parts.items(), fingerprints(self.identity(), own), strict=True)
         ]
@@ -232,7 +245,12 @@ class Staged:
         folder = self.partition.staging if self.fresh else self.partition.folder
         results = None if self.fresh else load(checks, self.manifest, folder)
         if results is None:
-            results = judge(checks, Judged(self.paths(), self.manifest, self.inputs, tuple(self.station.inputs)))
+            try:
+                results = judge(checks, Judged(self.paths(), self.manifest, self.inputs, tuple(self.station.inputs)))
+            except (duckdb.Error, pa.ArrowException, OSError):
+                require_sound(zip(self.paths(), self.manifest.files, strict=True))
+                require_sound(item for name in self.station.inputs for item in recorded(self.inputs[name]))
+                raise
             save(results, self.manifest, folder)
         return results
 
@@ -263,10 +281,10 @@ def staging(
 ) -> Iterator[Staged]:
     """Make what is missing of one partition, and hold its lock until the context is left.
 
-    Raises `LakeError` when an input is not committed.
+    Raises `LakeError` when an input is not committed or is damaged, and when the disk is full or may not be written.
     """
     partition = lake.partition(station.key, snapshot)
-    with partition.lock():
+    with explained(partition.folder), partition.lock():
         yield _stage(station, lake, snapshot, engine, progress)
 
 
@@ -290,7 +308,10 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
         case PartStation():
             if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
                 return _up_to_date(station, partition, inputs, committed)
-            files, done = _make_parts(wanted.jobs, partition, committed, engine, progress)
+            jobs = [replace(job, verify=True) for job in wanted.jobs] if lake.verify else wanted.jobs
+            shared = {name: inputs[name] for name in station.shared}
+            with _blamed(shared, engine, lake.verify):
+                files, done = _make_parts(jobs, partition, committed, engine, progress)
             stats = _added(file.stats for file in files)
         case SnapshotStation():
             if station.survey is not None:
@@ -305,7 +326,8 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
             shutil.rmtree(partition.staging)
             partition.staging.mkdir()
             job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, wanted.preceding, progress)
-            stats = station.step(job)
+            with _blamed(inputs, engine, lake.verify):
+                stats = station.step(job)
             files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
             done = len(files)
         case _:
@@ -358,6 +380,21 @@ def what_is_wanted(station: Station, lake: Lake, snapshot: str) -> Wanted:
                 }
             return Wanted(fingerprint([*station.identity(), digests]), [], preceding)
     raise TypeError(f"not a station: {station!r}")
+
+
+@contextmanager
+def _blamed(inputs: Mapping[str, Partition], engine: Engine, verify: bool) -> Iterator[None]:
+    """Compare whole inputs with their manifests before they are read, or only when reading them failed."""
+    items = [item for partition in inputs.values() for item in recorded(partition)]
+    if verify:
+        require_sound(items, engine)
+    try:
+        yield
+    except (LakeError, WorkerDied):
+        raise
+    except Exception:
+        require_sound(items, engine)
+        raise
 
 
 def _in_place(partition: Partition, manifest: Manifest) -> bool:
@@ -426,8 +463,16 @@ def _finished(job: PartJob, partition: Partition, known: File | None) -> File | 
 
 def run_part(job: PartJob) -> File:
     """Make one part; the function that worker processes run."""
-    with PartWriter(job.target, job.schema, job.fingerprint) as writer:
-        job.step(job.inputs, writer, job.params)
+    if job.verify:
+        job.require_sound()
+    try:
+        with PartWriter(job.target, job.schema, job.fingerprint) as writer:
+            job.step(job.inputs, writer, job.params)
+    except LakeError:
+        raise
+    except Exception:
+        job.require_sound()
+        raise
     return describe(job.target)
 
 
