@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation_assets.acquisition.archive import ArchiveError, BrokenTransferError, UnreachableError
+from curation_assets.acquisition.loss import CAUSES
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.checks import CheckFailed, CheckResult
 from curation_assets.lake.lake import Stats
@@ -270,10 +271,13 @@ def run_metadata(staged: Staged) -> dict[str, Any]:
         metadata["drop_share"] = metadata["dropped"] / (stats.get("rows_in", 0) or 1)
         metadata["yield"] = 1 - metadata["drop_share"]
         metadata["dropped_by"] = dg.MetadataValue.md(_reasons_table(dropped))
+    if lost := _loss_table(stats):
+        metadata["lost"] = dg.MetadataValue.md(lost)
+    metadata |= staged.observed
     if audit := _audit_table(stats):
         metadata["audit"] = dg.MetadataValue.md(audit)
     for name, count in stats.items():
-        if name.startswith(("dropped.", "audit.")):
+        if name.startswith(("dropped.", "audit.", "lost_")):
             continue
         if name.endswith("_ppm"):
             metadata[name.removesuffix("_ppm")] = count / 1e6
@@ -314,6 +318,14 @@ def _reasons_table(dropped: Sequence[tuple[str, int]]) -> str:
         if len(text) <= INLINE:
             return text
     return "\n".join([*head, *rows])
+
+
+def _loss_table(stats: Stats) -> str:
+    """Files, records and bytes that were lost, by cause; empty where nothing was."""
+    kinds = ("lost_files", "dropped", "lost_bytes")
+    rows = {cause: [stats.get(f"{kind}.{cause}", 0) for kind in kinds] for cause in CAUSES}
+    lines = [f"| {cause} | {' | '.join(f'{n:,}' for n in row)} |" for cause, row in rows.items() if any(row)]
+    return "\n".join(["| cause | files | records | bytes |", "|---|---|---|---|", *lines]) if lines else ""
 
 
 def _audit_table(stats: Stats) -> str:

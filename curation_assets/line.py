@@ -50,8 +50,8 @@ class Line:
     def stations(self) -> list[Station]:
         """All stations of the recipe, each after its inputs."""
         settings, recipe = self.settings, self.recipe
-        warc_files = acquisition.warc_files(self.archive, settings.warcs, settings.sample_seed)
-        documents = acquisition.documents(self.archive, warc_files.key, recipe.extraction)
+        warc_files = acquisition.warc_files(self.archive, settings.warcs, settings.sample_seed, settings.exclude_warcs)
+        documents = acquisition.documents(self.archive, warc_files.key, recipe.extraction, recipe.loss)
         url_matches = filtering.url_matches(documents.key, recipe.url_filter, settings.lists)
         languages = filtering.languages(documents.key, recipe.language)
         signals = filtering.signals(documents.key, languages.key, recipe)

@@ -88,6 +88,8 @@ class BarReporter:
         tabular = staged.station.schema is not None or "rows_out" in manifest.stats
         note = counted(manifest.stats, staged.station.schema) if tabular else decimal(manifest.bytes)
         note += "" if staged.fresh else ", up to date"
+        if retries := staged.observed.get("retries"):
+            note += f", {retries:,} requests made again"
         self.bars.update(self._tasks[staged.station.name], completed=files, total=files, note=note)
 
 

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     sample_seed: int = 1
     """Seed of that sample."""
 
+    exclude_warcs: tuple[str, ...] = ()
+    """Paths of WARC files that are left out, as `warc.paths.gz` lists them."""
+
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0)
     """Worker processes; about 1 GB of memory each."""
 

@@ -95,6 +95,8 @@ COUNTER_FAULTS: list[tuple[str, str, str, Callable[[Counters], Counters]]] = [
     ("fineweb", "documents", "warc_bytes_are_conserved", lambda c: {"stats": {"warc_bytes": -1}}),
     ("fineweb", "documents", "warc_bytes_are_conserved", lambda c: {"stats": {"record_bytes": 1}}),
     ("fineweb", "documents", "verdicts_are_counted", lambda c: {"stats": {"rows_in": 1}}),
+    ("fineweb", "documents", "losses_are_bounded", lambda c: {"stats": {"lost_bytes.warc_truncated": 1 << 20}}),
+    ("fineweb", "documents", "losses_are_bounded", lambda c: {"stats": {"dropped.http_malformed": 100}}),
     ("fineweb", "documents", "records_are_conserved", lambda c: {"stats": {"text_bytes": 1}}),
     # Text that was lost before, by, or after the edits.
     ("every_method", "corpus", "text_bytes_are_conserved", lambda c: {"stats": {"extracted_bytes": 1}}),
@@ -194,7 +196,8 @@ def test_a_file_that_is_no_warc_costs_only_itself(sample: Path, tmp_path: Path, 
     shutil.copytree(sample, tmp_path / "mirror")
     (warc, *_) = sorted((tmp_path / "mirror").rglob("*.warc.gz"))
     warc.write_bytes(b"PK\x03\x04" + bytes(3 << 20))
-    line = Line(Settings(source=str(tmp_path / "mirror"), lake=tmp_path / "lake", recipe_set=RESILIPARSE, workers=2))
+    bearing = {**RESILIPARSE, "loss.files": 0.25, "loss.bytes": 1}
+    line = Line(Settings(source=str(tmp_path / "mirror"), lake=tmp_path / "lake", recipe_set=bearing, workers=2))
     for staged in line.run(SAMPLE_SNAPSHOT, engine):
         if staged.station.name == "documents":
             assert staged.manifest.stats["refused_files"] == 1

@@ -9,6 +9,8 @@ An archive is a frozen set of plain settings: it pickles, compares, and connects
 asks it for something.
 """
 
+import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -29,7 +31,7 @@ from curation_assets.acquisition.archive_layout import (
     too_short,
 )
 from curation_assets.acquisition.archive_s3 import S3Archive
-from curation_assets.acquisition.archive_transfer import Manners
+from curation_assets.acquisition.archive_transfer import Manners, ResumingReader
 
 __all__ = [
     "AccessRefusedError",
@@ -44,8 +46,12 @@ __all__ = [
     "UnknownSnapshotError",
     "UnreachableError",
     "open_archive",
+    "open_listed",
+    "retries_of",
     "sample_files",
 ]
+
+log = logging.getLogger(__name__)
 
 
 class Archive(Protocol):
@@ -130,13 +136,42 @@ class LocalArchive(Catalogue):
 
     def _refusal(self, where: str, error: OSError) -> ArchiveError:
         if not Path(self.source).is_dir():
-            return UnreachableError(f"{where}: the folder {self.source} does not exist, or is not a folder")
+            return UnreachableError(
+                f"{where}: the folder {self.source} does not exist, or is not a folder (setting source)"
+            )
         match error:
             case FileNotFoundError() | NotADirectoryError() | IsADirectoryError():
                 return MissingFileError(f"{where}: there is no such file")
             case PermissionError():
-                return AccessRefusedError(f"{where}: this user may not read it")
+                return AccessRefusedError(f"{where}: this user may not read it (setting source)")
         return ArchiveError(f"{where}: {error.strerror or error}")
+
+
+LISTED_ASKS = 3
+"""How often a server is asked for a file that its list names and it says it has not: one may lag behind the other."""
+
+
+def open_listed(archive: Archive, path: str) -> BinaryIO | None:
+    """Open a file that the archive lists; None where it says, however often it is asked, that it has none.
+
+    Raises:
+        ArchiveError: for any other reason not to give the file.
+    """
+    manners = archive.manners if isinstance(archive, HttpArchive | S3Archive) else None
+    for ask in range(LISTED_ASKS if manners else 1):
+        if manners and ask:
+            time.sleep(min(manners.backoff * 2 ** (ask - 1), manners.longest_wait))
+        try:
+            return archive.open(path)
+        except MissingFileError as error:
+            log.info("%s, though it is listed", error)
+    return None
+
+
+def retries_of(stream: BinaryIO) -> int:
+    """How many requests for a file of an archive had to be made again so far."""
+    raw = getattr(stream, "raw", None)
+    return raw.retries if isinstance(raw, ResumingReader) else 0
 
 
 def open_archive(

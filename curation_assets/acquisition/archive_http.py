@@ -187,7 +187,8 @@ def _opener(url: str, manners: Manners, authorization: str | None) -> Connect:
             _let_go(response)
             raise
         version = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        return Answer(_HttpBody(response), size, version)
+        retries = len(response.retries.history) - len(patience.history) if response.retries else 0
+        return Answer(_HttpBody(response), size, version, retries)
 
     return connect
 

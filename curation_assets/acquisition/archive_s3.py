@@ -159,7 +159,8 @@ class S3Archive(Catalogue):
                         f"{self.source}{path} was asked for byte {start} on and sent another range"
                     )
                 size = int(found[2])
-            return Answer(answer["Body"], size, answer.get("ETag"))
+            retries = answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+            return Answer(answer["Body"], size, answer.get("ETag"), retries)
 
         breaks = (HTTPClientError, IncompleteReadError, HTTPError)
         return ResumingReader(connect, breaks, self.source + path, self.manners, start, stop)
@@ -210,14 +211,17 @@ class S3Archive(Catalogue):
             return BrokenTransferError(f"{answered}: the file ends before the bytes that were asked for")
         if status in (401, 403) or code in ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"):
             if self.signed:
-                out = "the environment's credentials are not accepted"
+                out = (
+                    "the environment's credentials are not accepted (AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY)"
+                )
             elif self.public:
                 out = (
                     "Common Crawl's bucket takes signed requests only (since 2022). Sign them with any AWS "
                     "account's credentials, or read https://data.commoncrawl.org/"
                 )
             else:
-                out = "anonymous requests are refused. Sign them"
+                out = "anonymous requests are refused. Sign them (setting s3_signed)"
             return AccessRefusedError(f"{answered}: {out}")
         if status >= 500:
             return UnreachableError(f"{answered}: the store fails or is overloaded. Wait, then use fewer processes")

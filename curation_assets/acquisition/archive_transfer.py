@@ -106,12 +106,14 @@ class Body(Protocol):
 class Answer:
     """A file from some offset on: its body, the size of the *whole* file in bytes, and a mark of its version.
 
-    ``size`` is None where the server does not say; then the body must know its own end.
+    ``size`` is None where the server does not say; then the body must know its own end. ``retries`` is how many
+    requests failed before the one that was answered so.
     """
 
     body: Body
     size: int | None
     version: str | None
+    retries: int = 0
 
 
 Connect = Callable[[int, int | None, Retry], Answer]
@@ -147,6 +149,7 @@ class ResumingReader(io.RawIOBase):
         self._connect = connect
         self._breaks = breaks
         self.where = where
+        self.retries = 0
         self._manners = manners
         self._patience = manners.policy()
         self._position = self._mark = start
@@ -200,6 +203,7 @@ class ResumingReader(io.RawIOBase):
     def _ask(self) -> None:
         answer = self._connect(self._position, self._wanted, self._patience)
         self._body = answer.body
+        self.retries += answer.retries
         if self._size is not None and answer.size is not None and answer.size != self._size:
             self._changed(f"{self._size} bytes, then {answer.size}")
         if self._version is not None and answer.version is not None and answer.version != self._version:
@@ -222,6 +226,7 @@ class ResumingReader(io.RawIOBase):
                 return action()
             except (*self._breaks, ProtocolError) as error:
                 self._drop()
+                self.retries += 1
                 if self._position - self._mark >= RENEWAL:
                     self._patience = self._manners.policy()
                 self._mark = self._position

@@ -1,20 +1,31 @@
 """The stations of acquisition: the list of WARC files, and one row per response record."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.acquisition.archive import Archive, ArchiveError, LocalArchive, sample_files
+from curation_assets.acquisition.archive import (
+    Archive,
+    ArchiveError,
+    LocalArchive,
+    MissingFileError,
+    open_listed,
+    retries_of,
+    sample_files,
+)
 from curation_assets.acquisition.documents import DOCUMENTS, REASONS, Extraction, read_documents
+from curation_assets.acquisition.loss import CAUSES, MISSING, Loss
 from curation_assets.acquisition.showing import show_documents, show_warc_files
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.lake.contracts import Column, Contract, each
-from curation_assets.lake.lake import Key, Partition, Stats, file_sha256, fingerprint, shared_key
+from curation_assets.lake.lake import UNSETTLED, Key, Partition, Stats, fingerprint, shared_key
 from curation_assets.lake.parts import PartWriter, part_name, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
 
@@ -36,6 +47,8 @@ class WarcList(BaseModel):
     warcs: int | None
     """Size of the deterministic sample of files; None takes all."""
     seed: int
+    exclude: tuple[str, ...] = ()
+    """Paths that are left out."""
 
 
 class WarcTask(BaseModel):
@@ -45,12 +58,13 @@ class WarcTask(BaseModel):
 
     part: int
     warc_file: str
+    bytes: int | None
     extraction: Extraction
 
 
-def warc_files(archive: Archive, warcs: int | None, seed: int) -> SnapshotStation:
+def warc_files(archive: Archive, warcs: int | None, seed: int, exclude: tuple[str, ...] = ()) -> SnapshotStation:
     """The snapshot's WARC files, numbered in the order of its list: the parts of everything downstream."""
-    params = WarcList(source=archive.source, warcs=warcs, seed=seed)
+    params = WarcList(source=archive.source, warcs=warcs, seed=seed, exclude=exclude)
     return SnapshotStation(
         key=("warc_files",),
         group="acquisition",
@@ -60,7 +74,7 @@ def warc_files(archive: Archive, warcs: int | None, seed: int) -> SnapshotStatio
         "is curated anew. A file replaced under its name on a server is not noticed: asking for each would cost a "
         "request a file, and Common Crawl replaces none. A source that is out of reach leaves what is committed as "
         "it is, and the run says so.",
-        version="2",
+        version="3",
         params=params,
         schema=WARC_FILES,
         step=partial(list_warc_files, archive=archive),
@@ -69,8 +83,8 @@ def warc_files(archive: Archive, warcs: int | None, seed: int) -> SnapshotStatio
         columns={
             "part": "place in the snapshot's full list, from 0",
             "warc_file": "path below the source's root",
-            "bytes": "compressed size of a local file; null where the source is a server",
-            "sha256": "SHA-256 of a local file, hexadecimal; null where the source is a server",
+            "bytes": "compressed size of a local file; null where the source is a server, or has not the file",
+            "sha256": "SHA-256 of a local file, hexadecimal; null where the source is a server, or has not the file",
         },
         contract=Contract(
             {
@@ -106,17 +120,22 @@ def survey_source(snapshot: str, archive: Archive, params: WarcList) -> list[Any
 
 
 def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
-    """Write the table of WARC files. Raises `ArchiveError` when the list, or a local file of it, cannot be read."""
+    """Write the table of WARC files; a local file that is not there is listed without size and hash.
+
+    Raises `ArchiveError` when the list, or a local file that is there, cannot be read.
+    """
     listed = archive.warc_files(job.snapshot)
     number = {path: part for part, path in enumerate(listed)}
     chosen = _chosen(listed, job.params)
     size: dict[str, int | None] = {}
     sha256: dict[str, str] = {}
     if isinstance(archive, LocalArchive):
-        size = {path: archive.size(path) for path in chosen}
-        for path, digest in job.engine.map(partial(_hash, archive=archive), chosen):
+        for path in chosen:
+            with suppress(MissingFileError):
+                size[path] = archive.size(path)
+        for path, digest in job.engine.map(partial(_hash, archive=archive), list(size)):
             sha256[path] = digest
-            job.say("hashing files", len(sha256), len(chosen))
+            job.say("hashing files", len(sha256), len(size))
     table = pa.table(
         {
             "part": [number[path] for path in chosen],
@@ -128,16 +147,22 @@ def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
     )
     with PartWriter(job.folder / part_name(0), WARC_FILES, "") as writer:
         writer.write(table)
-    return {"rows_in": len(listed), "rows_out": len(chosen)}
+    missing = len(chosen) - len(size) if isinstance(archive, LocalArchive) else 0
+    return {"rows_in": len(listed), "rows_out": len(chosen)} | ({f"lost_files.{MISSING}": missing} if missing else {})
 
 
 def _chosen(listed: list[str], params: WarcList) -> list[str]:
-    return listed if params.warcs is None else sample_files(listed, params.warcs, params.seed)
+    excluded = set(params.exclude)
+    if unknown := excluded - set(listed):
+        raise ArchiveError(f"the snapshot lists no {min(unknown)}: see the setting exclude_warcs")
+    left = [path for path in listed if path not in excluded]
+    return left if params.warcs is None else sample_files(left, params.warcs, params.seed)
 
 
 def _hash(path: str, archive: LocalArchive) -> tuple[str, str]:
     """A local file's path and the hash of its content; runs in worker processes."""
-    return path, file_sha256(Path(archive.place(path)))
+    with archive.open(path) as file:
+        return path, file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,15 +180,20 @@ class WarcStation(PartStation):
                 schema=self.schema,
                 target=staging / part_name(row["part"]),
                 inputs={},
-                params=WarcTask(part=row["part"], warc_file=row["warc_file"], extraction=self.extraction),
+                params=WarcTask(
+                    part=row["part"], warc_file=row["warc_file"], bytes=row["bytes"], extraction=self.extraction
+                ),
                 fingerprint=fingerprint([*self.identity(), row]),
             )
             for row in read_table(path).to_pylist()
         ]
 
 
-def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcStation:
-    """One row per response record of the snapshot, with its text or the reason why it has none."""
+def documents(archive: Archive, warc_list: Key, extraction: Extraction, loss: Loss | None = None) -> WarcStation:
+    """One row per response record of the snapshot, with its text or the reason why it has none.
+
+    Recipes with the same extraction share it, whatever loss they bear: each judges by its own limits.
+    """
     source = {"resiliparse": "Bevendorff et al. 2018, as in DCLM", "trafilatura": "Barbaresi 2021, as in FineWeb"}
     parsers = ("resiliparse",) if extraction.extractor == "resiliparse" else ("resiliparse", "trafilatura", "lxml")
     return WarcStation(
@@ -172,7 +202,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
         description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
         f"text as extracted by {extraction.extractor} ({source[extraction.extractor]}). A record that cannot be used "
         "is a row with a verdict.",
-        version="3",
+        version="4",
         libraries=("fastwarc", *parsers, "tldextract"),
         params=extraction,
         extraction=extraction,
@@ -222,13 +252,26 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction) -> WarcS
             Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),
             Check("warc_bytes_are_conserved", "Every listed file was read to its end; no byte of it is two records'."),
             Check("verdicts_are_counted", "The counters of the manifest are those of the table."),
+            Check(
+                "losses_are_bounded",
+                "Lost bytes, records and files are within the recipe's limits.",
+                (loss or Loss()).check_parameters,
+            ),
         ),
     )
 
 
 def read_warc(inputs: Inputs, writer: PartWriter, task: WarcTask, archive: Archive) -> None:
-    """Write the documents of one WARC file, streaming it from the archive."""
-    with archive.open(task.warc_file) as opened:
+    """Write the documents of one WARC file, streaming it from the archive, and count what is lost by cause.
+
+    A file that the archive lists and has not is a part without rows, which is asked for again at the next run.
+    """
+    opened = open_listed(archive, task.warc_file)
+    if opened is None:
+        _count_lost_file(writer, MISSING, task.bytes)
+        writer.count(UNSETTLED)
+        return
+    with opened:
         counted = CountedStream(opened)
         stream = cast(BinaryIO, counted)
         for batch in read_documents(stream, task.part, task.warc_file, task.extraction, count=writer.count):
@@ -237,10 +280,29 @@ def read_warc(inputs: Inputs, writer: PartWriter, task: WarcTask, archive: Archi
             writer.count("record_bytes", batch["warc_length"].to_numpy().sum())
             writer.count("rows_in", batch.num_rows)
             writer.count("rows_out", batch["verdict"].null_count)
-            for reason in batch["verdict"].drop_null().value_counts().to_pylist():
-                writer.count(f"dropped.{reason['values']}", reason["counts"])
-        if "refused_files" not in writer.stats:
+            reasons = pa.table({"verdict": batch["verdict"], "bytes": batch["warc_length"]}).drop_null()
+            for reason in reasons.group_by("verdict").aggregate([("bytes", "count"), ("bytes", "sum")]).to_pylist():
+                writer.count(f"dropped.{reason['verdict']}", reason["bytes_count"])
+                if reason["verdict"] in CAUSES:
+                    writer.count(f"lost_bytes.{reason['verdict']}", reason["bytes_sum"])
+        if retries := retries_of(opened):
+            writer.observe("retries", retries)
+            writer.observe("files_retried")
+        if "refused_files" in writer.stats:
+            _count_lost_file(
+                writer, "warc_damaged", task.bytes if task.bytes is not None else archive.size(task.warc_file)
+            )
+        else:
             writer.count("warc_bytes", counted.bytes)
+            if not counted.bytes:
+                _count_lost_file(writer, "warc_truncated", 0)
+
+
+def _count_lost_file(writer: PartWriter, cause: str, size: int | None) -> None:
+    """Count a file of which nothing was read; one of unknown size is a lost file without lost bytes."""
+    writer.count(f"lost_files.{cause}")
+    writer.count(f"lost_bytes.{cause}", size or 0)
+    writer.count("unread_bytes", size or 0)
 
 
 class CountedStream:

@@ -46,6 +46,9 @@ Key = tuple[str, ...]
 Stats = dict[str, int]
 """Counters that add up over parts: `rows_in`, `rows_out`, `dropped.<reason>`, ..."""
 
+UNSETTLED = "unsettled"
+"""Counter of a part that is made again at each run, because what it lacked may be there by then."""
+
 
 class LakeError(Exception):
     """A partition cannot be read or written as asked; the message names it and the way out."""

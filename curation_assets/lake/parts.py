@@ -46,6 +46,7 @@ class PartWriter:
     def __init__(self, path: Path, schema: pa.Schema, fingerprint: str) -> None:
         self.schema = schema
         self.stats: Stats = {}
+        self.observed: Stats = {}
         self._path = path
         self._fingerprint = fingerprint
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -70,6 +71,10 @@ class PartWriter:
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter of the part."""
         self.stats[name] = self.stats.get(name, 0) + int(amount)
+
+    def observe(self, name: str, amount: int = 1) -> None:
+        """Add to a counter of how the part came about, such as retries; it is no part of what is written."""
+        self.observed[name] = self.observed.get(name, 0) + int(amount)
 
     def __enter__(self) -> Self:
         return self

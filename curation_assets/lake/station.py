@@ -36,6 +36,7 @@ from curation_assets.lake.contracts import Contract
 from curation_assets.lake.disk import explained
 from curation_assets.lake.integrity import recorded, require_sound
 from curation_assets.lake.lake import (
+    UNSETTLED,
     File,
     Key,
     Lake,
@@ -235,6 +236,8 @@ class Staged:
     """Hash of what the station saw outside the lake before it read it."""
     note: str = ""
     """What a person should know although nothing failed."""
+    observed: Stats = field(default_factory=dict)
+    """How it came about this time, such as `retries`; no part of what was made."""
 
     @cached_property
     def results(self) -> list[CheckResult]:
@@ -265,11 +268,14 @@ class Staged:
         return [path if path.exists() else self.partition.folder / path.name for path in staged]
 
     def publish(self) -> None:
-        """Commit the staged files; raises `CheckFailed` instead when a check was broken."""
-        if not self.fresh:
-            return
+        """Commit the staged files; raises `CheckFailed` instead when a check was broken.
+
+        Where nothing was made, what checks found is known, unless they are another recipe's: then they are judged again.
+        """
         if self.failed:
             raise CheckFailed(self.partition.name, self.failed)
+        if not self.fresh:
+            return
         self.partition.commit(self.manifest)
         if self.survey is not None:
             self.partition.record_survey(self.survey)
@@ -304,6 +310,7 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     whole = wanted.fingerprint
     partition.staging.mkdir(parents=True, exist_ok=True)
     survey, note = None, ""
+    observed: Counter[str] = Counter()
     match station:
         case PartStation():
             if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
@@ -311,8 +318,11 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
             jobs = [replace(job, verify=True) for job in wanted.jobs] if lake.verify else wanted.jobs
             shared = {name: inputs[name] for name in station.shared}
             with _blamed(shared, engine, lake.verify):
-                files, done = _make_parts(jobs, partition, committed, engine, progress)
+                files, done = _make_parts(jobs, partition, committed, engine, progress, observed)
             stats = _added(file.stats for file in files)
+            if UNSETTLED in stats:
+                note = f"the source lacks what {stats[UNSETTLED]:,} parts are made of: the next run asks again"
+                log.warning("%s: %s", partition.name, note)
         case SnapshotStation():
             if station.survey is not None:
                 seen = station.survey(snapshot)
@@ -343,7 +353,11 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
         stats=dict(sorted(stats.items())),
     )
     seconds = time.perf_counter() - started
-    return Staged(station, partition, inputs, manifest, True, done, len(files) - done, seconds, survey)
+    for name, amount in observed.items():
+        log.info("%s: %s %s", partition.name, amount, name)
+    return Staged(
+        station, partition, inputs, manifest, True, done, len(files) - done, seconds, survey, note, dict(observed)
+    )
 
 
 @dataclass(frozen=True)
@@ -404,7 +418,7 @@ def _in_place(partition: Partition, manifest: Manifest) -> bool:
         except FileNotFoundError:
             return -1
 
-    return all(size(file) == file.bytes for file in manifest.files)
+    return all(size(file) == file.bytes and UNSETTLED not in file.stats for file in manifest.files)
 
 
 def _up_to_date(
@@ -420,8 +434,9 @@ def _make_parts(
     committed: Manifest | None,
     engine: Engine,
     progress: Progress | None,
+    observed: Counter[str],
 ) -> tuple[list[File], int]:
-    """Files of all parts, in order, and how many were made now."""
+    """Files of all parts, in order, and how many were made now; adds to what was observed."""
     known = {file.name: file for file in committed.files} if committed is not None else {}
     files: dict[str, File] = {}
     todo = []
@@ -435,8 +450,9 @@ def _make_parts(
     counters = Counter(_added(file.stats for file in files.values()))
     if progress:
         progress(len(files), len(jobs), counters)
-    for made in engine.map(run_part, todo):
+    for made, seen in engine.map(run_part, todo):
         files[made.name] = made
+        observed.update(seen)
         counters.update(made.stats)
         if progress:
             progress(len(files), len(jobs), counters)
@@ -445,7 +461,7 @@ def _make_parts(
 
 def _finished(job: PartJob, partition: Partition, known: File | None) -> File | None:
     """The part's file when it is already made from the same inputs, staged or in place."""
-    if known is not None and known.fingerprint == job.fingerprint:
+    if known is not None and known.fingerprint == job.fingerprint and UNSETTLED not in known.stats:
         path = partition.folder / known.name
         if path.exists() and path.stat().st_size == known.bytes:
             return known
@@ -456,13 +472,13 @@ def _finished(job: PartJob, partition: Partition, known: File | None) -> File | 
             except (pa.ArrowException, OSError, ValueError):
                 path.unlink()
                 continue
-            if found.fingerprint == job.fingerprint:
+            if found.fingerprint == job.fingerprint and UNSETTLED not in found.stats:
                 return found
     return None
 
 
-def run_part(job: PartJob) -> File:
-    """Make one part; the function that worker processes run."""
+def run_part(job: PartJob) -> tuple[File, Stats]:
+    """Make one part; the function that worker processes run. Gives back what was observed beside the file."""
     if job.verify:
         job.require_sound()
     try:
@@ -473,7 +489,7 @@ def run_part(job: PartJob) -> File:
     except Exception:
         job.require_sound()
         raise
-    return describe(job.target)
+    return describe(job.target), writer.observed
 
 
 def _added(stats: Any) -> Stats:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from curation_assets.acquisition.documents import Extraction
+from curation_assets.acquisition.loss import Loss
 from curation_assets.filtering.definitions import Definitions, LineEdits
 from curation_assets.filtering.fineweb2_languages import LANGUAGE_LIMITS
 from curation_assets.filtering.signals import SIGNALS
@@ -251,6 +252,8 @@ class Recipe(Parameters):
     rehydration: Rehydration | None = None
     soft_weights: SoftWeights | None = None
     packing: Packing = Packing()
+    loss: Loss = Loss()
+    """How much of a snapshot may be lost."""
     drift: Drift = Drift()
     """When a snapshot is reported as unlike those before it."""
 

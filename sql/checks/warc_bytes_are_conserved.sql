@@ -1,6 +1,7 @@
 -- Every listed WARC file has one part and was read to its end, and no two records share a byte. A file that is no WARC
 -- is one region of no length, and is not read. Sizes of files on a server are not listed; there the bytes of a
--- transfer are counted against what the server announced, by the reader.
+-- transfer are counted against what the server announced, by the reader. A listed file that the source has not is an
+-- empty part, and counted; of a local one no size is listed.
 -- Conserves: rows, bytes.
 -- Views: warc_files, this (documents), files (name), stats: the bytes that streams gave, and those of records.
 WITH refused AS (
@@ -16,6 +17,8 @@ listed AS (
 counted AS (
     SELECT
         coalesce(sum(value) FILTER (WHERE name = 'warc_bytes'), 0)::BIGINT AS read,
+        coalesce(sum(value) FILTER (WHERE name = 'lost_files.warc_missing'), 0)::BIGINT AS missing,
+        coalesce(sum(value) FILTER (WHERE name = 'lost_bytes.warc_missing'), 0)::BIGINT AS missing_bytes,
         coalesce(sum(value) FILTER (WHERE name = 'record_bytes'), 0)::BIGINT AS of_records
     FROM stats
 ),
@@ -35,7 +38,7 @@ records AS (
 )
 SELECT
     (SELECT count(*) FROM files) = listed.warc_files
-        AND (listed.of_unknown_size > 0 OR counted.read = listed.bytes)
+        AND (listed.of_unknown_size > counted.missing OR counted.read + counted.missing_bytes = listed.bytes)
         AND records.bytes = counted.of_records
         AND records.bytes <= counted.read
         AND records.overlapping = 0
