@@ -244,4 +244,15 @@ def _client(signed: bool, endpoint_url: str | None, region: str | None, manners:
         user_agent_extra=USER_AGENT,
     )
     # boto3's default session is not safe to share between threads while it makes a client.
-    return Session().client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
+    client = Session().client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
+    client.meta.events.register("needs-retry.s3", functools.partial(_throttled, manners))
+    return client
+
+
+def _throttled(manners: Manners, response: Any, attempts: int, **_: Any) -> float | None:
+    """How long to wait before the next attempt where a store says 429, which boto3 does not know; None otherwise."""
+    if response is None or response[0].status_code != 429 or attempts > manners.retries:
+        return None
+    stated = response[0].headers.get("Retry-After", "")
+    wait = float(stated) if stated.isdecimal() else manners.backoff * 2 ** (attempts - 1)
+    return min(wait, manners.longest_wait)

@@ -16,7 +16,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import InvalidHeader, MaxRetryError, ProtocolError
 from urllib3.util import Retry
 
-from curation_assets.acquisition.archive_layout import BrokenTransferError, too_short
+from curation_assets.acquisition.archive_layout import BrokenTransferError, MissingFileError, too_short
 
 CHUNK = 256 << 10
 """Bytes read at a time."""
@@ -123,6 +123,8 @@ Connect = Callable[[int, int | None, Retry], Answer]
 class ResumingReader(io.RawIOBase):
     """A remote file as a raw stream; a broken connection is replaced by one that starts where it broke.
 
+    A file that was there and is missed when it is asked for again counts as broken: a cache may lag.
+
     Args:
         connect: opens the file at an offset; raises `ArchiveError` for what no repeat will mend.
         breaks: the exceptions that a body raises when its connection breaks.
@@ -224,7 +226,9 @@ class ResumingReader(io.RawIOBase):
         while True:
             try:
                 return action()
-            except (*self._breaks, ProtocolError) as error:
+            except (*self._breaks, ProtocolError, MissingFileError) as error:
+                if isinstance(error, MissingFileError) and self._version is None and self._size is None:
+                    raise
                 self._drop()
                 self.retries += 1
                 if self._position - self._mark >= RENEWAL:
