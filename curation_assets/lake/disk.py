@@ -10,8 +10,8 @@ from curation_assets.lake.lake import LakeError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-NO_SPACE = "no space left on device"
-"""What DuckDB, Polars and Arrow say in errors of their own when they cannot spill or write."""
+NO_SPACE = ("no space left on device", "max_temp_directory_size")
+"""What DuckDB, Polars and Arrow say in errors of their own when they cannot write or spill."""
 
 SETTING = "the lake is the setting `lake` (CURATION_LAKE or --lake)"
 
@@ -40,15 +40,15 @@ def explained(path: Path) -> Iterator[None]:
 def _told(error: Exception, path: Path) -> str | None:
     code = error.errno if isinstance(error, OSError) else None
     named = Path(error.filename) if isinstance(error, OSError) and isinstance(error.filename, str) else path
-    if code in FULL or NO_SPACE in str(error).lower():
-        what = str(error) if code is None else error.strerror if isinstance(error, OSError) else ""
+    if code in FULL or any(words in str(error).lower() for words in NO_SPACE):
+        what = os.strerror(code) if code is not None else str(error).splitlines()[0]
         return (
             f"{named} cannot be written: {what} ({_room(named)}). Nothing unfinished is visible and finished parts are "
             f"kept: make room, or use another disk ({SETTING}), and run again"
         )
     if code == errno.EFBIG:
         return f"{named} cannot be written: it would be larger than this process may write (`ulimit -f`). Raise that"
-    if code in FORBIDDEN and named.is_relative_to(path if path.suffix == "" else path.parent):
+    if code in FORBIDDEN and (named.is_relative_to(path) or path.is_relative_to(named)):
         return (
             f"{named} cannot be written: {os.strerror(code)}. Make it writable for this user, or name another folder: "
             f"{SETTING}"
