@@ -6,6 +6,7 @@ Mounts a file system of its own at the settings' lake, which nothing outside see
 Prints what was told each time that the disk was full, and last what a disk that may only be read gives.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,15 +45,17 @@ def main(settings: str, snapshot: str, copy: str) -> None:
 
     spill = lake / "spill"
     spill.mkdir()
+    os.chdir(spill)
     mount(lake, "-o", "remount,size=4m")
     try:
         with explained(spill), connection({}, threads=1) as con:
-            con.execute(f"SET memory_limit = '40MB'; SET temp_directory = '{spill}'")
+            con.execute("SET memory_limit = '40MB'")
             rows = "SELECT hash(i) AS h, repeat('x', 100) || i AS t FROM range(1000000) r(i)"
             con.execute(f"{rows} ORDER BY h").fetchall()
         print("spilled without a word")
     except StorageError as error:
         print(error, flush=True)
+    os.chdir("/")
     shutil.rmtree(spill)
 
     mount(lake, "-o", "remount,ro")

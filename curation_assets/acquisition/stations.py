@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from hashlib import file_digest
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -128,20 +128,20 @@ def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
     number = {path: part for part, path in enumerate(listed)}
     chosen = _chosen(listed, job.params)
     size: dict[str, int | None] = {}
-    sha256: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     if isinstance(archive, LocalArchive):
         for path in chosen:
             with suppress(MissingFileError):
                 size[path] = archive.size(path)
         for path, digest in job.engine.map(partial(_hash, archive=archive), list(size)):
-            sha256[path] = digest
-            job.say("hashing files", len(sha256), len(size))
+            hashes[path] = digest
+            job.say("hashing files", len(hashes), len(size))
     table = pa.table(
         {
             "part": [number[path] for path in chosen],
             "warc_file": chosen,
             "bytes": [size.get(path) for path in chosen],
-            "sha256": [sha256.get(path) for path in chosen],
+            "sha256": [hashes.get(path) for path in chosen],
         },
         schema=WARC_FILES,
     )
@@ -161,8 +161,11 @@ def _chosen(listed: list[str], params: WarcList) -> list[str]:
 
 def _hash(path: str, archive: LocalArchive) -> tuple[str, str]:
     """A local file's path and the hash of its content; runs in worker processes."""
+    digest = sha256()
     with archive.open(path) as file:
-        return path, file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return path, digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

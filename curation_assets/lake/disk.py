@@ -10,8 +10,11 @@ from curation_assets.lake.lake import LakeError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-NO_SPACE = ("no space left on device", "max_temp_directory_size")
-"""What DuckDB, Polars and Arrow say in errors of their own when they cannot write or spill."""
+NO_SPACE = "no space left on device"
+"""What DuckDB, Polars and Arrow say in errors of their own."""
+
+NO_SPILL = "max_temp_directory_size"
+"""The setting that DuckDB names when the disk that it spills to is full; it is the working folder's."""
 
 SETTING = "the lake is the setting `lake` (CURATION_LAKE or --lake)"
 
@@ -39,8 +42,15 @@ def explained(path: Path) -> Iterator[None]:
 
 def _told(error: Exception, path: Path) -> str | None:
     code = error.errno if isinstance(error, OSError) else None
+    if code is None and NO_SPILL in str(error):
+        spill = Path(".tmp").absolute()
+        return (
+            f"a query does not fit into memory, and its temporary files not into {spill}, in the working folder: "
+            f"{str(error).splitlines()[0]} ({_room(spill)}). Finished parts are kept: make room there, or start in "
+            "another folder, and run again"
+        )
     named = Path(error.filename) if isinstance(error, OSError) and isinstance(error.filename, str) else path
-    if code in FULL or any(words in str(error).lower() for words in NO_SPACE):
+    if code in FULL or NO_SPACE in str(error).lower():
         what = os.strerror(code) if code is not None else str(error).splitlines()[0]
         return (
             f"{named} cannot be written: {what} ({_room(named)}). Nothing unfinished is visible and finished parts are "
