@@ -270,7 +270,7 @@ class Staged:
     def publish(self) -> None:
         """Commit the staged files; raises `CheckFailed` instead when a check was broken.
 
-        Where nothing was made, what checks found is known, unless they are another recipe's: then they are judged again.
+        Where nothing was made, what checks found is known; those of another recipe are judged again.
         """
         if self.failed:
             raise CheckFailed(self.partition.name, self.failed)
