@@ -8,7 +8,14 @@ from dagster_aws.s3 import S3Resource
 from curation_assets.acquisition.archive import open_archive
 from curation_assets.assets import RETRY, EngineResource, LogReporter, Reporter, asset_of
 from curation_assets.checks import drift_checks
-from curation_assets.jobs import backfill_snapshots, curate_recipe, curate_snapshot, monthly_snapshot, new_snapshots
+from curation_assets.jobs import (
+    backfill_snapshots,
+    curate_recipe,
+    curate_snapshot,
+    monthly_snapshot,
+    new_snapshots,
+    verify_snapshot,
+)
 from curation_assets.line import Line
 from curation_assets.provenance.comparison import comparison_stations
 from curation_assets.recipes.recipe import Recipe
@@ -45,7 +52,12 @@ def build_definitions(settings: Settings, reporter: Reporter | None = None) -> d
     return dg.Definitions(
         assets=[asset_of(station, one, None if reporter else RETRY) for station, one in stations.values()],
         asset_checks=[drift_checks(one) for one in lines],
-        jobs=[curate_snapshot, backfill_snapshots, *(curate_recipe(one) for one in lines if len(lines) > 1)],
+        jobs=[
+            curate_snapshot,
+            backfill_snapshots,
+            *(curate_recipe(one) for one in lines if len(lines) > 1),
+            verify_snapshot(line),
+        ],
         schedules=[monthly_snapshot(line)],
         sensors=[new_snapshots(line)],
         resources={

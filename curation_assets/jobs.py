@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from curation_assets.acquisition.archive import ArchiveError
+from curation_assets.lake.integrity import committed_partitions, recorded, require_sound
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 
@@ -35,6 +36,32 @@ def curate_recipe(line: Line) -> Any:
         description=f"The line of the recipe {line.recipe.name} for one snapshot.",
         executor_def=dg.in_process_executor,
     )
+
+
+def verify_snapshot(line: Line) -> dg.JobDefinition:
+    """Reads a snapshot's committed files again; it fails where one is not what was committed, and changes nothing."""
+
+    @dg.op(
+        required_resource_keys={"engine"},
+        pool="machine",
+        description="Every file of every table against the SHA-256 in its manifest.",
+    )
+    def compare_with_manifests(context: dg.OpExecutionContext) -> None:
+        partitions = [one for one in committed_partitions(line.lake) if one.snapshot == context.partition_key]
+        items = [item for partition in partitions for item in recorded(partition)]
+        require_sound(items, context.resources.engine)
+        context.log.info(f"{len(items):,} files of {len(partitions):,} tables: all as committed")
+
+    @dg.job(
+        name="verify_snapshot",
+        partitions_def=SNAPSHOTS,
+        executor_def=dg.in_process_executor,
+        description="Looks for bit rot: reads every committed file of the snapshot again and changes nothing.",
+    )
+    def verify() -> None:
+        compare_with_manifests()
+
+    return verify
 
 
 def monthly_snapshot(line: Line) -> dg.ScheduleDefinition:

@@ -3,18 +3,21 @@
 import shutil
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.cli import app
+from curation_assets.definitions import build_definitions
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.integrity import ROTTEN, committed_partitions, look, recorded, set_aside
 from curation_assets.lake.lake import CHECKS, MANIFEST, DamagedError, Lake
 from curation_assets.lake.parts import read_table
 from curation_assets.lake.station import Staged, run
 from curation_assets.line import Line
+from curation_assets.partitions import SNAPSHOTS
 from curation_tests.conftest import RESILIPARSE
 from curation_tests.lake.test_station import SNAPSHOT, Inline, numbers, products
 
@@ -173,6 +176,18 @@ def test_verify_finds_and_repairs_on_the_command_line(
     assert (set(made), made["documents"]) == ({"documents", "training_shards"}, 1)
     assert files_of(lake) == before
     assert RUNNER.invoke(app, command).exit_code == 0
+
+
+def test_the_job_of_the_ui_fails_where_a_file_is_damaged(line: Line, staged: dict[str, Staged], tmp_path: Path) -> None:
+    lake = Path(shutil.copytree(line.lake.root, tmp_path / "lake"))
+    job = build_definitions(line.settings.model_copy(update={"lake": lake})).resolve_job_def("verify_snapshot")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(SNAPSHOTS.name), [SAMPLE_SNAPSHOT])
+        assert job.execute_in_process(partition_key=SAMPLE_SNAPSHOT, instance=instance).success
+        damaged = next((lake / "fineweb" / "corpus" / SAMPLE_SNAPSHOT).glob("part-*"))
+        flip(damaged, 2000)
+        with pytest.raises(DamagedError, match=damaged.name):
+            job.execute_in_process(partition_key=SAMPLE_SNAPSHOT, instance=instance)
 
 
 def test_a_damaged_manifest_is_found_and_moved_aside(lake: Lake) -> None:
