@@ -56,6 +56,7 @@ class Nth:
 
 
 FULL_AT = [
+    ("a part's first bytes", pq.ParquetWriter, "__init__", 2),
     ("a part's rows", pq.ParquetWriter, "write_table", 2),
     ("a part's footer", pq.ParquetWriter, "close", 3),
     ("a part's last bytes", os, "fsync", 2),
@@ -191,9 +192,9 @@ def test_the_line_on_a_disk_that_is_too_small_time_and_again(
     )
     assert done.returncode == 0, done.stderr
     *full, spilled, forbidden = done.stdout.splitlines()
-    assert len(full) > 8
+    assert len(full) > 4
     assert all("No space left on device" in told and str(settings.lake) in told for told in full)
-    assert len({told.partition(SAMPLE_SNAPSHOT)[0] for told in full}) > 4, "always at the same table"
+    assert len({told.partition(SAMPLE_SNAPSHOT)[0] for told in full}) > 2, "always at the same table"
     assert "failed to offload data block" in spilled
     assert "working folder" in spilled
     assert "Read-only file system" in forbidden

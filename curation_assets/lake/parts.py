@@ -53,12 +53,19 @@ class PartWriter:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._sink = pa.OSFile(str(self._temporary), "wb")
-        if path.suffix == ".arrow":
-            self._writer = pa.ipc.new_file(
-                self._sink, schema.with_metadata({FINGERPRINT: fingerprint}), options=pa.ipc.IpcWriteOptions()
-            )
-        else:
-            self._writer = pq.ParquetWriter(self._sink, schema, compression="zstd", compression_level=3)
+            try:
+                self._writer = self._open()
+            except BaseException:
+                self._sink.close()
+                self._temporary.unlink()
+                raise
+
+    def _open(self) -> pq.ParquetWriter | pa.RecordBatchFileWriter:
+        """Begin the file, which writes its first bytes."""
+        if self._path.suffix == ".arrow":
+            schema = self.schema.with_metadata({FINGERPRINT: self._fingerprint})
+            return pa.ipc.new_file(self._sink, schema, options=pa.ipc.IpcWriteOptions())
+        return pq.ParquetWriter(self._sink, self.schema, compression="zstd", compression_level=3)
 
     def write(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Append rows; their columns must be the schema's, in any order."""
