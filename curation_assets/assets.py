@@ -87,7 +87,7 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
     do not stop a backfill or an automation condition from running downstream.
     """
     key = dg.AssetKey(station.key)
-    upstream = [*station.inputs.values(), *getattr(station, "shared", {}).values()]
+    upstream = [*station.inputs.values(), *getattr(station, "shared", {}).values(), *getattr(station, "external", ())]
 
     @dg.asset(
         key=key,

@@ -17,6 +17,7 @@ from curation_assets.lake.lake import Key, Lake
 from curation_assets.lake.station import Progress, Staged, Station, run
 from curation_assets.packing import stations as packing
 from curation_assets.provenance import stations as provenance
+from curation_assets.provenance.takedown_stations import takedowns, tombstones
 from curation_assets.recipes.loading import load_recipe
 from curation_assets.recipes.methods import QualityScores
 from curation_assets.recipes.recipe import Recipe
@@ -51,6 +52,7 @@ class Line:
         url_matches = filtering.url_matches(documents.key, recipe.url_filter, settings.lists)
         languages = filtering.languages(documents.key, recipe.language)
         signals = filtering.signals(documents.key, languages.key, recipe)
+        taken_down = takedowns(self.lake, documents.key)
         annotations = [url_matches, languages, signals]
         edits = {signals.key: "line_edits"} if recipe.line_edits != LineEdits() else {}
         looked: list[Station] = []
@@ -66,13 +68,15 @@ class Line:
         return [
             warc_files,
             documents,
+            taken_down,
             *annotations,
             filtering.filter_verdicts(recipe, documents.key, annotations),
             *looked,
-            provenance.verdicts(recipe, documents.key),
+            provenance.verdicts(recipe, documents.key, taken_down.key),
             *edited,
             selection.corpus(recipe, documents.key, languages.key, edits),
             *weight_stations(recipe),
+            tombstones(recipe, self.lake, taken_down.key, settings.tokenizer),
             packing.tokenizer(recipe, settings.tokenizer),
             packing.tokens(recipe),
             packing.packed_sequences(recipe),

@@ -21,6 +21,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from curation_assets.engine.local import Engine
+from curation_assets.lake.finished import Finished
 from curation_assets.lake.lake import (
     File,
     Key,
@@ -109,6 +110,8 @@ class SnapshotJob:
     folder: Path
     params: Any
     engine: Engine
+    finished: Finished = field(kw_only=True)
+    """What of the partition is there already, for a station that asks."""
     preceding: Mapping[str, Mapping[str, Partition]] = field(default_factory=dict)
     """For each table of `SnapshotStation.preceding`, its partitions of earlier snapshots."""
 
@@ -210,6 +213,8 @@ class SnapshotStation(Station):
     preceding: Mapping[str, Key] = field(default_factory=dict)
     """Tables of which the committed partitions of all snapshots before this one, by name, are read too. The partition
     is current while there are none others and they are as they were."""
+    external: tuple[Key, ...] = ()
+    """What it reads outside the lake's tables and is told of by observations: keys of external assets."""
     survey: Callable[[str], Any] | None = None
     """For a station that reads outside the lake: a cheap look at what is there for a snapshot, as a JSON-able value.
 
@@ -321,12 +326,10 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     log.warning("%s: %s", partition.name, note)
                 if survey is None or survey == partition.surveyed:
                     return _up_to_date(station, partition, inputs, committed, note)
-            shutil.rmtree(partition.staging)
-            partition.staging.mkdir()
-            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, preceding)
+            finished = Finished(partition, committed)
+            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, preceding, finished=finished)
             stats = station.step(job)
-            files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
-            done = len(files)
+            files, done = finished.files(whole)
         case _:
             raise TypeError(f"not a station: {station!r}")
     manifest = Manifest(

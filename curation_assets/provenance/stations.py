@@ -69,8 +69,8 @@ class VerdictParameters(BaseModel):
     methods: tuple[Judged, ...]
 
 
-def verdicts(recipe: Recipe, documents: Key) -> PartStation:
-    """What became of every response record, and why."""
+def verdicts(recipe: Recipe, documents: Key, takedowns: Key) -> PartStation:
+    """What became of every response record, and why. A takedown goes before everything but having no text."""
     methods = tuple(
         Judged(
             station=method.name,
@@ -84,11 +84,12 @@ def verdicts(recipe: Recipe, documents: Key) -> PartStation:
         key=(recipe.name, "verdicts"),
         group="provenance",
         description=f"One row per response record: `{KEPT}`, or the gate or deduplication that decided, with value "
-        "and limit.",
-        version="3",
+        "and limit. What is taken down is dropped before all of them; nothing is compared anew for that.",
+        version="4",
         params=VerdictParameters(methods=methods),
         inputs={
             "documents": documents,
+            "takedowns": takedowns,
             "filter_verdicts": (recipe.name, "filter_verdicts"),
             **{one.station: (recipe.name, one.station) for one in methods},
             **({"last": (recipe.name, methods[-1].station)} if methods else {}),
@@ -98,10 +99,10 @@ def verdicts(recipe: Recipe, documents: Key) -> PartStation:
         columns={
             "verdict": f"`{KEPT}`, or the gate or deduplication that decided",
             "station": "the station that it belongs to",
-            "position": "its place in the order of decisions; -1 for acquisition",
+            "position": "its place in the order of decisions; -1 for acquisition and takedowns",
             "value": "what was measured; of a duplicate, the documents in its cluster",
             "limit": "what it was compared with",
-            "detail": "what matched, in words",
+            "detail": "what matched, in words; of a takedown its id and reason",
             "failed_gates": "all gates that the document fails, in order",
             "duplicate_of": "doc of the survivor of its cluster",
             "cluster_size": "near-duplicates that the latest comparison found, the document itself included",
@@ -114,7 +115,7 @@ def give_verdicts(inputs: Inputs, writer: PartWriter, params: VerdictParameters)
     """Join the decisions of one part; verdicts.sql."""
     decided = query(
         "provenance/verdicts",
-        {name: [str(inputs[name])] for name in ("documents", "filter_verdicts")}
+        {name: [str(inputs[name])] for name in ("documents", "takedowns", "filter_verdicts")}
         | {"removals": pa.concat_tables([REMOVALS.empty_table(), *_removals(inputs, params)])},
         threads=1,
     )
