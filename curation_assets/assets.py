@@ -17,6 +17,7 @@ from curation_assets.lake.lake import Stats
 from curation_assets.lake.station import CheckFailed, Progress, Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
+from curation_assets.provenance.takedown_stations import TAKEDOWN_LIST
 
 SAMPLE_ROWS = 5
 SMALL_TABLE_ROWS = 200
@@ -132,6 +133,19 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
         )
 
     return materialise
+
+
+def takedown_list() -> dg.AssetSpec:
+    """The list of takedowns, which only `curation takedown` changes; it reports the snapshots that it changes it for."""
+    return dg.AssetSpec(
+        dg.AssetKey(TAKEDOWN_LIST),
+        partitions_def=SNAPSHOTS,
+        group_name="provenance",
+        description="Pages that must not be in the shards: `takedowns/list.jsonl` in the lake. `curation takedown add` "
+        "and `revoke` report a new data version for each snapshot in which they hit something, and for no other.",
+        owners=OWNERS,
+        kinds={"json"},
+    )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ instead, so that the next command, or `make dev`, can tell that the process is g
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from curation_assets.lake.lake import LakeError, Stats
 from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
+from curation_assets.provenance.takedown_stations import TAKEDOWN_LIST
 from curation_assets.settings import Settings, SettingsError
 
 HOST, PID, STARTED = "curation/host", "curation/pid", "curation/process_start"
@@ -152,6 +153,17 @@ def open_instance(settings: Settings, console: Console) -> dg.DagsterInstance:
     for ended in prepare(instance):
         console.print(ended, soft_wrap=True, markup=False)
     return instance
+
+
+def observe(settings: Settings, versions: Mapping[str, str], console: Console) -> None:
+    """Report, by snapshot, that the list of takedowns means something else now: what is made from it is stale."""
+    with open_instance(settings, console) as instance:
+        for snapshot, version in versions.items():
+            instance.report_runless_asset_event(
+                dg.AssetObservation(
+                    dg.AssetKey(TAKEDOWN_LIST), partition=snapshot, tags={"dagster/data_version": version}
+                )
+            )
 
 
 def prepare(instance: dg.DagsterInstance) -> list[str]:
