@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 
 from curation_assets.acquisition.archive import ArchiveError, BrokenTransferError, UnreachableError
 from curation_assets.engine.local import LocalEngine
-from curation_assets.lake.lake import Stats
+from curation_assets.lake.lake import TAKEDOWN_LIST, Stats
 from curation_assets.lake.station import CheckFailed, Progress, Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
-from curation_assets.provenance.takedown_stations import TAKEDOWN_LIST
 
 SAMPLE_ROWS = 5
 SMALL_TABLE_ROWS = 200
@@ -88,7 +87,7 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
     do not stop a backfill or an automation condition from running downstream.
     """
     key = dg.AssetKey(station.key)
-    upstream = [*station.inputs.values(), *getattr(station, "shared", {}).values(), *getattr(station, "external", ())]
+    upstream = [*station.inputs.values(), *getattr(station, "shared", {}).values(), *station.external]
 
     @dg.asset(
         key=key,
@@ -136,7 +135,7 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
 
 
 def takedown_list() -> dg.AssetSpec:
-    """The list of takedowns, which only `curation takedown` changes; it reports the snapshots that it changes it for."""
+    """The list of takedowns, which `curation takedown` alone changes; it reports for which snapshots."""
     return dg.AssetSpec(
         dg.AssetKey(TAKEDOWN_LIST),
         partitions_def=SNAPSHOTS,

@@ -18,11 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from curation_assets.acquisition.archive_layout import snapshot_name
 from curation_assets.definitions import build_definitions
-from curation_assets.lake.lake import LakeError, Stats
+from curation_assets.lake.lake import TAKEDOWN_LIST, LakeError, Stats
 from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
-from curation_assets.provenance.takedown_stations import TAKEDOWN_LIST
 from curation_assets.settings import Settings, SettingsError
 
 HOST, PID, STARTED = "curation/host", "curation/pid", "curation/process_start"

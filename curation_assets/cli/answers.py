@@ -337,9 +337,16 @@ def show_explanation(found: Explanation) -> None:
         if verdict["duplicate_of"] is not None:
             console.print(
                 f"  one of {verdict['cluster_size']} near-duplicates; kept instead: "
-                f"{escape(printable(verdict['duplicate_of_url'] or str(verdict['duplicate_of'])))}",
+                f"{escape(printable(verdict['duplicate_of_url'] or str(verdict['duplicate_of'])))}"
+                f"{', which was taken down since' if verdict['duplicate_of_verdict'] == 'takedown' else ''}",
                 soft_wrap=True,
             )
+    if found.pending:
+        console.print(
+            f"  [yellow]taken down[/yellow] by {escape(printable(found.pending))}; "
+            f"it is gone when {found.snapshot} is run again",
+            soft_wrap=True,
+        )
     if found.without_text:
         console.print("  no annotations: acquisition got no text from this record, so nothing was measured or compared")
     if found.gates:

@@ -42,10 +42,12 @@ def add(
 ) -> None:
     """Record a takedown, and show what it hits in everything that was materialised."""
     from curation_assets.provenance import takedown_hits
-    from curation_assets.provenance.takedowns import KINDS, TakedownList
+    from curation_assets.provenance.takedowns import Kind, TakedownList
 
     with plain_errors():
-        given = [(kind, value) for kind, value in zip(KINDS, (url, host, pattern, record), strict=True) if value]
+        options: list[tuple[Kind, str | None]]
+        options = [("url", url), ("host", host), ("pattern", pattern), ("record", record)]
+        given = [(kind, value) for kind, value in options if value is not None]
         if len(given) != 1:
             raise ValueError("a takedown is of one thing: give --url, --host, --pattern or --record")
         ((kind, value),) = given
@@ -147,6 +149,71 @@ def revoke(
             _report(settings, root, {one.snapshot for one in hit})
             console.print("To bring back what it took out:")
             _commands(settings, [(one.recipe, one.snapshot) for one in hit])
+
+
+@takedown.command()
+def audit(
+    id: Annotated[str | None, typer.Argument(help="Such as T1; all that are in force by default.")] = None,
+    snapshot: Annotated[str | None, typer.Option(help="The only one to look at; all of the lake by default.")] = None,
+    lake: LakeFolder = None,
+) -> None:
+    """Prove that what is taken down is gone from verdicts, corpus, tokens and shards, and record it.
+
+    Ends with 1 when something is still there, and says what to run.
+    """
+    from curation_assets.provenance.takedown_audit import audit as audit_takedowns
+
+    with plain_errors():
+        settings = settings_of(lake=lake)
+        root = Lake(settings.lake.resolve())
+        with errors.status("looking for what is taken down"):
+            record, path = audit_takedowns(root, id, snapshot, datetime.now(UTC))
+        console.print(f"Takedowns {', '.join(record.takedowns)}; version {record.version} of the list", soft_wrap=True)
+        for one in record.results:
+            state = "[red]still there[/red]" if one.faults else "[green]gone[/green]"
+            console.print(
+                f"[bold]{one.recipe} {one.snapshot}[/bold]: {one.documents:,} documents {state}"
+                if one.documents
+                else f"[bold]{one.recipe} {one.snapshot}[/bold]: nothing of it",
+                highlight=False,
+            )
+            for fault in one.faults:
+                console.print(f"  [red]{escape(fault)}[/red]", soft_wrap=True, highlight=False)
+            if one.packed:
+                console.print(
+                    f"  {one.packed:,} had been packed; the ids of {one.recomputed:,} of them, made again from their "
+                    "texts, " + ("were looked for." if one.faults else "are not where they were."),
+                    soft_wrap=True,
+                    highlight=False,
+                )
+            if one.shards_changed:
+                console.print(
+                    f"  files of the shards: {len(one.shards_changed)} changed since it was added, "
+                    f"{one.shards_unchanged} are the same bytes",
+                    soft_wrap=True,
+                    highlight=False,
+                )
+                for name, hashes in one.shards_changed.items():
+                    before, now = ((hashes[when] or "no file")[:12] for when in ("before", "now"))
+                    console.print(f"    {name}: {before} → {now}", highlight=False)
+            for url in one.near_copies_kept[:SHOWN]:
+                console.print(
+                    f"  kept, and nearly the same text: {escape(printable(url))}", soft_wrap=True, highlight=False
+                )
+        places = dict.fromkeys(
+            f"{place['table']} ({place['holds']})"
+            for one in record.results
+            for place in one.remains
+            if "table" in place
+        )
+        if places:
+            console.print(f"Not in the shards, but still in the lake: {'; '.join(places)}; and in the WARC files.")
+        console.print(f"Recorded in {escape(str(path))}", soft_wrap=True, highlight=False)
+        if not record.passed:
+            errors.print("[red]Something is still there.[/red] To take it out, and then to prove it:")
+            _commands(settings, [(one.recipe, one.snapshot) for one in record.results if one.faults])
+            _command(settings, f"takedown audit {id}" if id else "takedown audit")
+            raise typer.Exit(1)
 
 
 def _report(settings: Settings, lake: Lake, snapshots: set[str]) -> None:

@@ -232,6 +232,10 @@ class Partition:
         shutil.rmtree(self.staging, ignore_errors=True)
 
 
+TAKEDOWN_LIST: Key = ("takedown_list",)
+"""The lake's list of takedowns as an external asset: `curation takedown` reports which snapshots it changes."""
+
+
 @dataclass(frozen=True)
 class Lake:
     """A folder of partitions."""

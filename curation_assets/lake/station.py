@@ -127,6 +127,8 @@ class Station:
     """Bumped by hand whenever the same inputs and parameters would give other output."""
     params: BaseModel | None = None
     inputs: Mapping[str, Key] = field(default_factory=dict)
+    external: tuple[Key, ...] = ()
+    """External assets whose observations make what is committed out of date, besides that of the inputs."""
     libraries: tuple[str, ...] = ()
     """Distributions whose version changes the output."""
     schema: pa.Schema | None = None
@@ -213,8 +215,6 @@ class SnapshotStation(Station):
     preceding: Mapping[str, Key] = field(default_factory=dict)
     """Tables of which the committed partitions of all snapshots before this one, by name, are read too. The partition
     is current while there are none others and they are as they were."""
-    external: tuple[Key, ...] = ()
-    """What it reads outside the lake's tables and is told of by observations: keys of external assets."""
     survey: Callable[[str], Any] | None = None
     """For a station that reads outside the lake: a cheap look at what is there for a snapshot, as a JSON-able value.
 

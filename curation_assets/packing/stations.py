@@ -15,7 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.lake.lake import File, Partition, Stats, file_sha256, fingerprint, write_atomically
+from curation_assets.lake.lake import (
+    TAKEDOWN_LIST,
+    File,
+    Partition,
+    Stats,
+    file_sha256,
+    fingerprint,
+    write_atomically,
+)
 from curation_assets.lake.parts import PartWriter, part_number, read_batches, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
 from curation_assets.packing.reuse import Tokenised, shard_fingerprint, tokenised
@@ -154,6 +162,7 @@ def tokens(recipe: Recipe) -> TokenStation:
         libraries=("tokenizers", "gigatoken"),
         inputs={"corpus": (recipe.name, "corpus"), "tombstones": (recipe.name, "tombstones")},
         shared={"tokenizer": (recipe.name, "tokenizer")},
+        external=(TAKEDOWN_LIST,),
         schema=TOKENS,
         suffix="arrow",
         step=tokenize_part,
@@ -186,9 +195,9 @@ def tokenize_part(inputs: Inputs, writer: PartWriter, params: None) -> None:
             ids = encoded["ids"][0].values.to_numpy()
             writer.count("sampled_documents")
             writer.count("irreversible_documents", encoder.decode(ids[:-1]) != batch["text"][0].as_py())
-    gone = read_table(inputs["tombstones"]).combine_chunks()
+    gone = read_table(inputs["tombstones"])
     if gone.num_rows:
-        writer.write(tombstones(*(gone[name].combine_chunks() for name in ("doc", "token_count")), encoder))
+        writer.write(tombstones(gone["doc"].combine_chunks(), gone["token_count"].combine_chunks(), encoder))
         writer.count("taken_down.documents", gone.num_rows)
         writer.count("taken_down.tokens", gone["token_count"].to_numpy().sum(dtype="int64"))
 
@@ -277,6 +286,7 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
             "tokens": (recipe.name, "tokens"),
             "tokenizer": (recipe.name, "tokenizer"),
         },
+        external=(TAKEDOWN_LIST,),
         schema=SEGMENTS,
         step=write_shards,
         columns=SEGMENT_COLUMNS,

@@ -52,6 +52,8 @@ def tokenize(texts: pa.LargeStringArray, docs: pa.Int64Array, tokenizer: Tokeniz
     schema = tokens_schema(tokenizer)
     lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat), type=schema.field("ids").type)
     bytes_of_ids = offsets * flat.itemsize
-    hashes = xxh64(flat.astype(flat.dtype.newbyteorder("<"), copy=False).view(np.uint8), bytes_of_ids[:-1], bytes_of_ids[1:])
+    hashes = xxh64(
+        flat.astype(flat.dtype.newbyteorder("<"), copy=False).view(np.uint8), bytes_of_ids[:-1], bytes_of_ids[1:]
+    )
     counts = pa.array(np.diff(offsets).astype(np.int32))
     return pa.record_batch([docs, counts, lists, pa.array(hashes)], schema=schema)

@@ -14,8 +14,9 @@ from curation_assets.lake.lake import LakeError, Partition
 from curation_assets.lake.query import query, source
 from curation_assets.line import Line
 from curation_assets.packing.shards import SEGMENTS_FILE
+from curation_assets.provenance.takedowns import TakedownList, match
 from curation_assets.provenance.trace import part_path
-from curation_assets.recipes.recipe import BY_LANGUAGE, KEPT
+from curation_assets.recipes.recipe import BY_LANGUAGE, KEPT, TAKEDOWN
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -45,6 +46,8 @@ class Explanation:
     """Every gate that it met, in order, with the limits that decided; none when acquisition found no text."""
     segments: list[dict[str, Any]]
     """Where it lies in the shards, when it was kept."""
+    pending: str | None = None
+    """Id and reason of a takedown that hits it and came after its verdict."""
 
     @property
     def without_text(self) -> bool:
@@ -78,14 +81,24 @@ def _explain(line: Line, name: str, snapshot: str) -> list[Explanation]:
         consent = verdict.pop("consent")
         if verdict["duplicate_of"] is not None and verdict["detail"] is not None:
             elsewhere = line.lake.partition(line.key("verdicts"), verdict["detail"])
-            verdict["duplicate_of_url"] = _row(elsewhere, verdict["duplicate_of"]).get("url")
-        explanation = Explanation(snapshot, verdict, {}, [], _segments(line, snapshot, verdict))
+            survivor = _row(elsewhere, verdict["duplicate_of"])
+            verdict |= {f"duplicate_of_{name}": survivor.get(name) for name in ("url", "verdict")}
+        pending = _pending(line, line.lake.origin(verdicts, "documents"), verdict)
+        explanation = Explanation(snapshot, verdict, {}, [], _segments(line, snapshot, verdict), pending)
         if not explanation.without_text:
             decided = line.lake.origin(verdicts, "filter_verdicts")
             explanation.annotations.update(_annotations(line, decided, verdict["doc"], consent or []))
             explanation.gates.extend(_judged(decided, explanation.annotations, verdict["failed_gates"] or []))
         found.append(explanation)
     return found
+
+
+def _pending(line: Line, documents: Partition, verdict: dict[str, Any]) -> str | None:
+    rules = TakedownList(line.lake.root).rules
+    if not rules or verdict["verdict"] == TAKEDOWN or verdict["station"] == "acquisition":
+        return None
+    hits = match(part_path(documents, verdict["doc"]), rules)
+    return dict(zip(hits["doc"].to_pylist(), hits["detail"].to_pylist(), strict=True)).get(verdict["doc"])
 
 
 def record_name(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.lake.lake import Key
+from curation_assets.lake.lake import TAKEDOWN_LIST, Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation
@@ -94,6 +94,7 @@ def verdicts(recipe: Recipe, documents: Key, takedowns: Key) -> PartStation:
             **{one.station: (recipe.name, one.station) for one in methods},
             **({"last": (recipe.name, methods[-1].station)} if methods else {}),
         },
+        external=(TAKEDOWN_LIST,),
         schema=VERDICTS,
         step=give_verdicts,
         columns={

@@ -13,6 +13,7 @@ from curation_assets.lake.lake import Lake, Partition, fingerprint, write_atomic
 from curation_assets.lake.parts import read_table
 from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE
 from curation_assets.provenance.takedowns import HITS, TAKEDOWNS, Entry, Found, Kind, Rule, TakedownList, match
+from curation_assets.recipes.recipe import KEPT
 
 Progress = Callable[[int, int], None]
 """Called with parts searched and parts in all."""
@@ -82,16 +83,16 @@ def look(lake: Lake, rule: Rule, progress: Progress | None = None) -> tuple[list
 
 def _hits(one: Curated, by_part: dict[str, pa.Table]) -> pa.Table:
     docs = pa.concat_tables([TAKEDOWNS.empty_table(), *by_part.values()]).select(["doc", "record_id"])
-    plan = one.plan
+    plan, verdicts = one.plan, one.table("verdicts")
     packed = {"doc": pa.array([], pa.int64()), "token_count_sum": pa.array([], pa.int64())}
     if plan is not None and docs.num_rows:
         packed = plan.filter(pc.field("doc").isin(docs["doc"])).group_by("doc").aggregate([("token_count", "sum")])
     judged = [
-        read_table(_part(one, name), ["doc", "url", "verdict", "duplicate_of", "cluster_size"]).filter(
+        read_table(verdicts.folder / name, ["doc", "url", "verdict", "duplicate_of", "cluster_size"]).filter(
             pc.field("doc").isin(hits["doc"])
         )
         for name, hits in by_part.items()
-        if one.table("verdicts").committed() is not None
+        if verdicts.committed() is not None
     ]
     rows = docs.to_pylist()
     tokens = dict(zip(packed["doc"].to_pylist(), packed["token_count_sum"].to_pylist(), strict=True))
@@ -111,19 +112,15 @@ def _hits(one: Curated, by_part: dict[str, pa.Table]) -> pa.Table:
     )
 
 
-def _part(one: Curated, name: str):  # noqa: ANN202
-    return one.table("verdicts").folder / name
-
-
 def _found(one: Curated, hits: pa.Table) -> Found:
     manifest, plan = one.table("training_shards").committed(), one.plan
     values = {
         "recipe": one.recipe,
         "snapshot": one.snapshot,
         "documents": hits.num_rows,
-        "kept": pc.sum(pc.equal(hits["verdict"], "kept")).as_py() or 0,
+        "kept": hits["verdict"].to_pylist().count(KEPT),
         "packed": len(hits) - hits["token_count"].null_count,
-        "tokens": pc.sum(hits["token_count"]).as_py() or 0,
+        "tokens": int(hits["token_count"].fill_null(0).to_numpy().sum()),
     }
     if manifest is None or plan is None or not values["packed"]:
         return Found(**values, sequences=0, shards=())

@@ -12,16 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.lake.lake import Key, Lake, Stats, file_sha256, fingerprint, write_atomically
+from curation_assets.lake.lake import TAKEDOWN_LIST, Key, Lake, Stats, file_sha256, fingerprint, write_atomically
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation
 from curation_assets.packing.shards import TOKENIZER_FILE
 from curation_assets.provenance.takedowns import HITS, TAKEDOWNS, Entry, Rule, TakedownList, match
 from curation_assets.recipes.recipe import Recipe
-
-TAKEDOWN_LIST: Key = ("takedown_list",)
-"""The list as an external asset: `curation takedown` reports which snapshots it changes."""
 
 TOMBSTONES = pa.schema([("doc", pa.int64()), ("token_count", pa.int32())])
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +58,6 @@ HITS = pa.schema(
 """What a takedown hit when it was added, and what had become of it; `token_count` is null where it was not packed."""
 
 Kind = Literal["url", "host", "pattern", "record"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 REGEX = "re:"
 """A pattern that begins so is a regular expression, any other a glob."""
 
@@ -259,7 +258,9 @@ class TakedownList:
         """Append that a takedown holds no longer. Called while `changing`; raises `ValueError` when none does."""
         return self._append("revoke", {"id": self.get(name).id, "reason": _worded(reason)}, date)
 
-    def _append(self, action: Literal["add", "revoke"], values: dict[str, str], date: datetime, **more: object) -> Entry:
+    def _append(
+        self, action: Literal["add", "revoke"], values: dict[str, str], date: datetime, **more: object
+    ) -> Entry:
         entry = Entry.model_validate(
             {"version": self.version + 1, "action": action, **values, "date": date, **more, "previous": self.head()}
         )
@@ -310,12 +311,17 @@ def _checked(kind: Kind, value: str) -> str:
         return record_name(value)
     if kind == "pattern":
         try:
-            pc.match_substring_regex(pa.array([""]), Rule(id="", kind=kind, value=value, reason="").regex)
+            _matches(pa.array([""]), Rule(id="", kind=kind, value=value, reason=""))
         except pa.ArrowInvalid as error:
             raise ValueError(f"the pattern {value!r} is no regular expression that RE2 takes: {error}") from error
         if value in ("*", REGEX):
             raise ValueError(f"the pattern {value!r} is of every page")
     return value
+
+
+def _matches(urls: pa.Array | pa.ChunkedArray, rule: Rule) -> Any:
+    """Whether a pattern matches: row-aligned booleans, null for null."""
+    return pc.call_function("match_substring_regex", [urls], pc.MatchSubstringOptions(rule.regex))
 
 
 def _of_glob(character: str) -> str:
@@ -344,8 +350,7 @@ def match(documents: Path, rules: Sequence[Rule]) -> pa.Table:
         wanted |= dict(zip((number for number, _ in numbered["url"]), own, strict=True))
     matched = [MATCHED_PATTERN.empty_table()]
     for number, rule in numbered.get("pattern", []):
-        rows = pc.fill_null(pc.match_substring_regex(table["url"], rule.regex), False)
-        docs = table["doc"].filter(rows)
+        docs = table["doc"].filter(_matches(table["url"], rule))
         matched.append(pa.table([docs, np.full(len(docs), number)], MATCHED_PATTERN))
     views = {
         "documents": table.append_column("canonical", canonical),

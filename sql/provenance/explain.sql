@@ -12,7 +12,9 @@ SELECT
     documents.title,
     documents.consent,
     (SELECT any_value(survivor.url) FROM verdicts AS survivor WHERE survivor.doc = verdicts.duplicate_of AND verdicts.detail IS NULL)
-        AS duplicate_of_url
+        AS duplicate_of_url,
+    (SELECT any_value(survivor.verdict) FROM verdicts AS survivor WHERE survivor.doc = verdicts.duplicate_of AND verdicts.detail IS NULL)
+        AS duplicate_of_verdict
 FROM verdicts
 JOIN documents USING (doc)
 WHERE verdicts.url = $name OR lower(trim(verdicts.record_id, '<>')) = $record
