@@ -375,7 +375,6 @@ def write_shards(job: SnapshotJob) -> Stats:
         "rows_in": plan.num_rows,
         "rows_out": segments.num_rows,
         "shards": len(shards),
-        "shards_written": len(jobs),
         "sequences": sum(shard.sequences for shard in shards),
         "tokens": sum(shard.tokens for shard in shards),
         "id_sum": sum(found.id_sum for found in written),
