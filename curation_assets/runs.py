@@ -166,8 +166,9 @@ def observe(settings: Settings, versions: Mapping[str, str], console: Console) -
 
 
 def prepare(instance: dg.DagsterInstance) -> list[str]:
-    """End the runs whose process is gone, and set the cursors that a new instance lacks; says what it ended."""
+    """End the runs whose process is gone, and set what a new instance lacks; says what it ended."""
     set_cursors(instance)
+    begin_takedowns(instance)
     return end_dead_runs(instance)
 
 
@@ -179,6 +180,18 @@ def set_cursors(instance: dg.DagsterInstance) -> None:
     if missing:
         last = instance.event_log_storage.get_maximum_record_id() or 0
         cursors.set_cursor_values(dict.fromkeys(sorted(missing), str(last)))
+
+
+def begin_takedowns(instance: dg.DagsterInstance) -> None:
+    """Let the list of takedowns have an event before anything is made from it.
+
+    Dagster 1.13 compares partitions of an input with what it was when they were read, and takes one that had no event
+    then for unchanged: the first takedown would make nothing stale.
+    """
+    if instance.get_latest_data_version_record(dg.AssetKey(TAKEDOWN_LIST), is_source=True) is None:
+        instance.report_runless_asset_event(
+            dg.AssetObservation(dg.AssetKey(TAKEDOWN_LIST), tags={"dagster/data_version": "no takedown yet"})
+        )
 
 
 def process_tags() -> dict[str, str]:

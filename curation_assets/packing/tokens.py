@@ -7,7 +7,7 @@ all others stays what it was, and neither ids nor their hash.
 import numpy as np
 import pyarrow as pa
 
-from curation_assets.deduplication.xxh64 import xxh64
+from curation_assets.deduplication.hashes.xxh64 import xxh64
 from curation_assets.packing.tokenizer import Tokenizer
 
 

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+from rich.console import Console
+from typer.testing import CliRunner
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.cli import app
+from curation_assets.definitions import build_definitions
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake import lake as lake_module
 from curation_assets.lake.finished import Finished
@@ -23,15 +29,17 @@ from curation_assets.provenance.explain import explain
 from curation_assets.provenance.takedown_audit import audit
 from curation_assets.provenance.takedown_hits import add, data_versions, look
 from curation_assets.provenance.takedowns import Entry, Kind, TakedownList
+from curation_assets.runs import materialise, open_instance
 from curation_assets.settings import Settings
 from curation_tests.conftest import RESILIPARSE
-from curation_tests.mirrors import content, partition, table
+from curation_tests.mirrors import add_snapshot, content, partition, prose, table
 from curation_tests.test_checks import Fault, always, files_of, of_first, station_of, table_of, verdict, without_first
 
 DATE = datetime(2026, 1, 2, tzinfo=UTC)
 SMALL = {**RESILIPARSE, "packing.sequence_length": 256, "packing.shard_tokens": 4096}
 """Short sequences, so that documents are cut, and many shards."""
 
+runner = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"})
 Run = dict[str, Staged]
 
 
@@ -446,6 +454,85 @@ def test_a_shard_that_is_gone_is_the_only_one_written(taken: Taken, engine: Loca
     shard_files(line)["shard-00001.bin"].unlink()
     assert written(run_shards(line, engine)) == 1
     assert content(line) == content(taken.line)
+
+
+def test_dagster_shows_the_partitions_that_are_hit_as_stale(
+    taken: Taken, sample: Path, engine: LocalEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two snapshots, a takedown that hits one of them: there the tables are stale until they are made again."""
+    copied(taken.before, tmp_path / "lake")
+    shutil.copytree(sample, tmp_path / "mirror")
+    other = "CC-MAIN-2000-02"
+    add_snapshot(tmp_path / "mirror", sample, other, [], ["<p>" + "</p><p>".join(prose(7)) + "</p>"])
+    chosen = {"source": str(tmp_path / "mirror"), "lake": str(tmp_path / "lake"), "recipe_set": SMALL, "workers": 2}
+    (tmp_path / "settings.yaml").write_text(json.dumps(chosen))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("CURATION_SETTINGS", str(tmp_path / "settings.yaml"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CURATION_STATE", raising=False)
+    silent = Console(quiet=True)
+    for snapshot in (SAMPLE_SNAPSHOT, other):
+        materialise(Settings(), snapshot, silent)
+
+    def stale() -> set[tuple[str, str]]:
+        graph = build_definitions(Settings()).resolve_asset_graph()
+        with open_instance(Settings(), silent) as instance:
+            resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+            return {
+                (key.path[-1], snapshot)
+                for key in graph.materializable_asset_keys
+                for snapshot in (SAMPLE_SNAPSHOT, other)
+                if resolver.get_status(key, snapshot) == StaleStatus.STALE
+            }
+
+    assert stale() == set()
+    url = table(taken.before, "corpus")["url"][0]
+    assert runner.invoke(app, ["takedown", "add", "--url", url, "--reason", "asked"]).exit_code == 0
+    told = ("takedowns", "tombstones", "verdicts", "corpus", "tokens", "training_shards")
+    assert stale() == {(name, SAMPLE_SNAPSHOT) for name in told}
+    materialise(Settings(), SAMPLE_SNAPSHOT, silent)
+    assert stale() == set()
+    assert runner.invoke(app, ["takedown", "audit"]).exit_code == 0
+    assert runner.invoke(app, ["takedown", "revoke", "T1", "--reason", "agreed"]).exit_code == 0
+    assert stale() == {(name, SAMPLE_SNAPSHOT) for name in told}
+
+
+def test_the_commands_say_what_is_hit_what_to_run_and_when_it_is_gone(
+    taken: Taken, engine: LocalEngine, tmp_path: Path
+) -> None:
+    line = copied(taken.before, tmp_path / "lake")
+    lake = ["--lake", str(line.lake.root)]
+
+    def command(*arguments: str) -> tuple[int, str]:
+        result = runner.invoke(app, ["takedown", *arguments, *lake])
+        return result.exit_code, result.output
+
+    assert command("list") == (0, "No takedown was ever recorded in this lake.\n")
+    assert command("audit")[0] == 1
+    assert command("add", "--reason", "x")[0] == 1
+    assert command("add", "--reason", "x", "--url", "a", "--host", "b")[0] == 1
+    assert command("add", "--reason", " ", "--host", "b.example")[0] == 1
+    url = table(line, "corpus")["url"][0]
+    code, told = command("add", "--url", url, "--reason", "[bold]asked\x1b[31m", "--dry-run")
+    assert (code, "would take" in told) == (0, True)
+    assert command("list")[1].startswith("No takedown")
+    code, told = command("add", "--url", url, "--reason", "[bold]asked\x1b[31m")
+    assert code == 0
+    assert "fineweb  CC-MAIN-2000-01          1     1" in told
+    assert f"curation run --snapshot {SAMPLE_SNAPSHOT} --lake {line.lake.root}" in told
+    code, told = command("audit")
+    assert (code, "still there" in told, "curation run" in told) == (1, True, True)
+    run(line, engine)
+    code, told = command("audit", "T1")
+    assert (code, "gone" in told, "→" in told) == (0, True, True)
+    code, told = command("list")
+    assert "\x1b" not in told
+    assert "[bold]asked" in told
+    assert "in force" in told
+    assert command("add", "--host", "nowhere.example", "--reason", "x")[1].endswith("nothing needs to be run.\n")
+    assert command("revoke", "T1", "--reason", "agreed")[0] == 0
+    assert command("revoke", "T1", "--reason", "agreed")[0] == 1
 
 
 def test_looking_changes_nothing(taken: Taken) -> None:
