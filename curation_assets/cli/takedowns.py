@@ -47,7 +47,7 @@ def add(
     with plain_errors():
         options: list[tuple[Kind, str | None]]
         options = [("url", url), ("host", host), ("pattern", pattern), ("record", record)]
-        given = [(kind, value) for kind, value in options if value is not None]
+        given: list[tuple[Kind, str]] = [(kind, value) for kind, value in options if value is not None]
         if len(given) != 1:
             raise ValueError("a takedown is of one thing: give --url, --host, --pattern or --record")
         ((kind, value),) = given
