@@ -17,6 +17,7 @@ from curation_assets.deduplication.cuts import BLOOM_WINDOWS, cut_paragraphs
 from curation_assets.engine.local import LocalEngine
 from curation_assets.filtering.definitions import LineEdits
 from curation_assets.filtering.fineweb2_languages import limits_of
+from curation_assets.lake.finished import Finished
 from curation_assets.lake.lake import Partition
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.station import SnapshotJob
@@ -315,7 +316,8 @@ def test_a_page_whose_paragraphs_all_occurred_before_is_dropped(tmp_path: Path, 
     folder = tmp_path / "made"
     folder.mkdir()
     method = BloomDuplicates(level="paragraph")
-    stats = cut_paragraphs(SnapshotJob("CC-MAIN-2000-01", {"keys": keys}, folder, method, engine))
+    finished = Finished(keys, None)
+    stats = cut_paragraphs(SnapshotJob("CC-MAIN-2000-01", {"keys": keys}, folder, method, engine, finished=finished))
     assert stats["dropped.bloom_duplicate"] == 1
     assert sorted(read_table(folder / "part-00000.parquet")["survivor"].to_pylist()) == [False, True]
 
