@@ -20,7 +20,7 @@ from curation_assets.acquisition.archive import ArchiveError, BrokenTransferErro
 from curation_assets.acquisition.loss import CAUSES
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.checks import CheckFailed, CheckResult
-from curation_assets.lake.lake import Stats
+from curation_assets.lake.lake import TAKEDOWN_LIST, Stats
 from curation_assets.lake.progress import Pace, Progress, Told, reasons, sentence, unit
 from curation_assets.lake.station import Staged, Station, staging
 from curation_assets.line import Line
@@ -115,7 +115,7 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
     do not stop a backfill or an automation condition from running downstream.
     """
     key = dg.AssetKey(station.key)
-    upstream = [*station.inputs.values(), *getattr(station, "shared", {}).values()]
+    upstream = [*station.inputs.values(), *getattr(station, "shared", {}).values(), *station.external]
 
     @dg.asset(
         key=key,
@@ -168,6 +168,19 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
         )
 
     return materialise
+
+
+def takedown_list() -> dg.AssetSpec:
+    """The list of takedowns, which `curation takedown` alone changes; it reports for which snapshots."""
+    return dg.AssetSpec(
+        dg.AssetKey(TAKEDOWN_LIST),
+        partitions_def=SNAPSHOTS,
+        group_name="provenance",
+        description="Pages that must not be in the shards: `takedowns/list.jsonl` in the lake. `curation takedown add` "
+        "and `revoke` report a new data version for each snapshot in which they hit something, and for no other.",
+        owners=OWNERS,
+        kinds={"json"},
+    )
 
 
 @contextmanager

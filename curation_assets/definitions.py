@@ -6,7 +6,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 from curation_assets.acquisition.archive import open_archive
-from curation_assets.assets import RETRY, EngineResource, LogReporter, Reporter, asset_of
+from curation_assets.assets import RETRY, EngineResource, LogReporter, Reporter, asset_of, takedown_list
 from curation_assets.checks import drift_checks
 from curation_assets.jobs import (
     backfill_snapshots,
@@ -50,7 +50,10 @@ def build_definitions(settings: Settings, reporter: Reporter | None = None) -> d
     stations = {station.key: (station, one) for one in reversed(lines) for station in one.stations}
     stations |= {station.key: (station, line) for station in comparison_stations([one.recipe for one in lines])}
     return dg.Definitions(
-        assets=[asset_of(station, one, None if reporter else RETRY) for station, one in stations.values()],
+        assets=[
+            takedown_list(),
+            *(asset_of(station, one, None if reporter else RETRY) for station, one in stations.values()),
+        ],
         asset_checks=[drift_checks(one) for one in lines],
         jobs=[
             curate_snapshot,

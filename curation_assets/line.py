@@ -21,6 +21,7 @@ from curation_assets.packing.formats import format_stations
 from curation_assets.provenance import stations as provenance
 from curation_assets.provenance.profile import profile
 from curation_assets.provenance.report_station import snapshot_report
+from curation_assets.provenance.takedown_stations import takedowns, tombstones
 from curation_assets.recipes.loading import load_recipe
 from curation_assets.recipes.methods import QualityScores
 from curation_assets.recipes.recipe import Recipe
@@ -55,6 +56,7 @@ class Line:
         url_matches = filtering.url_matches(documents.key, recipe.url_filter, settings.lists)
         languages = filtering.languages(documents.key, recipe.language)
         signals = filtering.signals(documents.key, languages.key, recipe)
+        taken_down = takedowns(self.lake, documents.key)
         annotations = [url_matches, languages, signals]
         edits = {signals.key: "line_edits"} if recipe.line_edits != LineEdits() else {}
         looked: list[Station] = []
@@ -70,13 +72,15 @@ class Line:
         stations: list[Station] = [
             warc_files,
             documents,
+            taken_down,
             *annotations,
             filtering.filter_verdicts(recipe, documents.key, annotations),
             *looked,
-            provenance.verdicts(recipe, documents.key, annotations),
+            provenance.verdicts(recipe, documents.key, taken_down.key, annotations),
             *edited,
             selection.corpus(recipe, documents.key, languages.key, edits),
             *weight_stations(recipe),
+            tombstones(recipe, self.lake, taken_down.key, settings.tokenizer),
             packing.tokenizer(recipe, settings.tokenizer),
             packing.tokens(recipe),
             packing.packed_sequences(recipe),

@@ -7,7 +7,7 @@ instead, so that the next command, or `make dev`, can tell that the process is g
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from curation_assets.acquisition.archive_layout import snapshot_name
 from curation_assets.definitions import build_definitions
-from curation_assets.lake.lake import LakeError, Stats
+from curation_assets.lake.lake import TAKEDOWN_LIST, LakeError, Stats
 from curation_assets.lake.progress import Pace, Progress, Told, counted, duration, reasons
 from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
@@ -189,9 +189,21 @@ def open_instance(settings: Settings, console: Console) -> dg.DagsterInstance:
     return instance
 
 
+def observe(settings: Settings, versions: Mapping[str, str], console: Console) -> None:
+    """Report, by snapshot, that the list of takedowns means something else now: what is made from it is stale."""
+    with open_instance(settings, console) as instance:
+        for snapshot, version in versions.items():
+            instance.report_runless_asset_event(
+                dg.AssetObservation(
+                    dg.AssetKey(TAKEDOWN_LIST), partition=snapshot, tags={"dagster/data_version": version}
+                )
+            )
+
+
 def prepare(instance: dg.DagsterInstance) -> list[str]:
-    """End the runs whose process is gone, and set the cursors that a new instance lacks; says what it ended."""
+    """End the runs whose process is gone, and set what a new instance lacks; says what it ended."""
     set_cursors(instance)
+    begin_takedowns(instance)
     return end_dead_runs(instance)
 
 
@@ -203,6 +215,18 @@ def set_cursors(instance: dg.DagsterInstance) -> None:
     if missing:
         last = instance.event_log_storage.get_maximum_record_id() or 0
         cursors.set_cursor_values(dict.fromkeys(sorted(missing), str(last)))
+
+
+def begin_takedowns(instance: dg.DagsterInstance) -> None:
+    """Let the list of takedowns have an event before anything is made from it.
+
+    Dagster 1.13 compares partitions of an input with what it was when they were read, and takes one that had no event
+    then for unchanged: the first takedown would make nothing stale.
+    """
+    if instance.get_latest_data_version_record(dg.AssetKey(TAKEDOWN_LIST), is_source=True) is None:
+        instance.report_runless_asset_event(
+            dg.AssetObservation(dg.AssetKey(TAKEDOWN_LIST), tags={"dagster/data_version": "no takedown yet"})
+        )
 
 
 def process_tags() -> dict[str, str]:

@@ -70,6 +70,10 @@ def shortened(column: str) -> Fault:
     return shorten
 
 
+def one_row(table: pa.Table, **values: Any) -> pa.Table:
+    return pa.Table.from_pylist([values], table.schema)
+
+
 def moved(values: np.ndarray) -> None:
     values[np.argmax(values > 0)] += 1
 
@@ -114,7 +118,14 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("verdicts", "verdicts_are_conserved", kept_after_all),
     ("verdicts", "verdicts_are_conserved", swapped("record_id", "url")),
     ("verdicts", "verdicts_are_conserved", first_instead_of_last),
+    ("verdicts", "verdicts_are_conserved", lambda table: of_first("verdict", always(True), always("takedown"))(table)),
     ("verdicts", "kept_documents_survived", kept_after_all),
+    (
+        "takedowns",
+        "takedowns_are_documents",
+        lambda table: one_row(table, doc=1 << 60, takedowns=["T1"], detail="T1: x"),
+    ),
+    ("tombstones", "tombstones_are_taken_down", lambda table: one_row(table, doc=0, token_count=3)),
     ("corpus", "corpus_is_what_was_kept", without_first),
     ("corpus", "corpus_is_what_was_kept", emptied("text")),
     ("corpus", "corpus_is_what_was_kept", swapped("record_id", "url")),

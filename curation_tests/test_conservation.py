@@ -75,7 +75,7 @@ TABLE_FAULTS: list[tuple[str, str, str, Fault]] = [
         ("every_method", table, "cut_bytes_are_conserved", of_first("value", bool, lambda left: left + 1))
         for table in ("segment_duplicates", "substring_duplicates")
     ),
-    ("fineweb", "tokens", "corpus_documents_have_one_row", first_instead_of_last),
+    ("fineweb", "tokens", "corpus_and_tombstones_have_one_row", first_instead_of_last),
     ("fineweb", "tokens", "text_bytes_are_tokenised", without_first),
     ("fineweb2", "rehydration_weights", "repetitions_are_counted", of_first("repetitions", bool, always(0))),
     *(

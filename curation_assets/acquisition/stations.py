@@ -29,7 +29,7 @@ from curation_assets.lake.lake import UNSETTLED, Key, Partition, Stats, fingerpr
 from curation_assets.lake.parts import PartWriter, part_name, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
 
-RECORD_ID = Column(null=True, regex="<urn:uuid:[0-9a-fA-F-]{36}>", mostly=0.9)
+RECORD_ID = Column(null=True, regex="<[a-z][a-z0-9+.-]*:[^<> ]+>", mostly=0.9)
 URL = Column(null=True, regex="[a-zA-Z][a-zA-Z0-9+.-]*:.+", mostly=0.9)
 """Names as the archive gives them: a record may be called anything, and most are not."""
 

@@ -29,6 +29,9 @@ def story(found: "Explanation") -> Iterator[RenderableType]:
     verdict = found.verdict
     yield Text.assemble((_web(verdict["url"] or verdict["record_id"] or "?"), "bold"), f" in {found.snapshot}")
     yield _outcome(verdict)
+    if found.pending:
+        told = f" by {_web(found.pending)}; it is gone when {found.snapshot} is run again"
+        yield Text.assemble("  ", ("taken down", "yellow"), told)
     status = "" if verdict.get("http_status") is None else f", HTTP {verdict['http_status']}"
     size = "" if verdict.get("html_bytes") is None else f", {verdict['html_bytes']:,} bytes of HTML"
     yield _step("acquired", f"{_web(verdict['record_id'] or '?')}, captured {verdict['date']}{status}{size}")
@@ -124,8 +127,9 @@ def _comparison(one: "Compared") -> str:
     if one.kept_doc is not None:
         which = _web(one.kept_url) if one.kept_url else f"document {one.kept_doc}"
         there = f" in {one.kept_snapshot}" if one.kept_snapshot else ""
+        gone = ", which was taken down since" if one.kept_taken_down else ""
         alike = f"; {one.similarity}" if one.similarity else ""
-        return f"one of {one.cluster_size:,} near-duplicates; kept instead: {which}{there}{alike}"
+        return f"one of {one.cluster_size:,} near-duplicates; kept instead: {which}{there}{gone}{alike}"
     if not one.survivor:
         return f"dropped{measured}"
     return f"passes; it stands for {one.cluster_size:,} near-duplicates" if one.cluster_size > 1 else "passes"

@@ -35,6 +35,10 @@ STAGING = ".staging"
 LOCK = ".lock"
 SURVEY = ".survey"
 CHECKS = "_checks.json"
+MADE = ".made"
+"""In the staging folder: what `lake.finished` keeps of a run that did not end."""
+OLD_MANIFEST = "old_manifest"
+"""There: the manifest of what was committed before, while files are renamed."""
 QUIET_SECONDS = 2.0
 """How long a run waits for another one before it says so."""
 
@@ -279,7 +283,9 @@ class Partition:
         """
         prepared = self.staging / MANIFEST
         write_atomically(prepared, manifest.model_dump_json(indent=1).encode() + b"\n")
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        if (self.folder / MANIFEST).exists():
+            (self.staging / MADE).mkdir(parents=True, exist_ok=True)
+            (self.folder / MANIFEST).replace(self.staging / MADE / OLD_MANIFEST)
         names = {file.name for file in manifest.files}
         for name in sorted({*names, CHECKS}):
             staged = self.staging / name
@@ -290,6 +296,10 @@ class Partition:
                 path.unlink()
         prepared.replace(self.folder / MANIFEST)
         shutil.rmtree(self.staging, ignore_errors=True)
+
+
+TAKEDOWN_LIST: Key = ("takedown_list",)
+"""The lake's list of takedowns as an external asset: `curation takedown` reports which snapshots it changes."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-from curation_assets.lake.lake import Holder, Key, Lake, LakeError, Manifest, Partition, Stats
+from curation_assets.lake.lake import Holder, Key, Lake, LakeError, Manifest, Partition, Stats, fingerprint
 from curation_assets.lake.parts import footer
-from curation_assets.lake.station import PartJob, Station, what_is_wanted
+from curation_assets.lake.station import PartJob, SnapshotStation, Station, what_is_wanted
 
 FOOTERS = 2000
 """Footers that are read of one partition; counters of more parts are estimated from so many, evenly spread."""
@@ -69,11 +69,19 @@ def standings(stations: Sequence[Station], lake: Lake, snapshot: str) -> Iterato
             jobs = wanted.jobs
         if manifest is not None:
             current = wanted is not None and manifest.fingerprint == wanted.fingerprint and behind is None
+            current = current and not _list_changed(station, partition, snapshot)
             state = "current" if current else "stale"
         if state != "current":
             stale.add(station.key)
         holder = partition.holder
         yield Standing(station, state, behind, manifest, _looked(partition, jobs, manifest, holder), holder)
+
+
+def _list_changed(station: Station, partition: Partition, snapshot: str) -> bool:
+    """Whether a station that follows an external asset, which lies in the lake, would see another thing there now."""
+    if not (station.external and isinstance(station, SnapshotStation) and station.survey):
+        return False
+    return fingerprint(station.survey(snapshot)) != partition.surveyed
 
 
 @dataclass(frozen=True)

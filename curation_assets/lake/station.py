@@ -34,6 +34,7 @@ from curation_assets.lake.checks import (
 )
 from curation_assets.lake.contracts import Contract
 from curation_assets.lake.disk import explained
+from curation_assets.lake.finished import Finished
 from curation_assets.lake.integrity import recorded, require_sound
 from curation_assets.lake.lake import (
     UNSETTLED,
@@ -94,6 +95,8 @@ class SnapshotJob:
     folder: Path
     params: Any
     engine: Engine
+    finished: Finished = field(kw_only=True)
+    """What of the partition is there already, for a station that asks."""
     preceding: Mapping[str, Mapping[str, Partition]] = field(default_factory=dict)
     """For each table of `SnapshotStation.preceding`, its partitions of earlier snapshots."""
     progress: Progress | None = None
@@ -115,6 +118,8 @@ class Station:
     """Bumped by hand whenever the same inputs and parameters would give other output."""
     params: BaseModel | None = None
     inputs: Mapping[str, Key] = field(default_factory=dict)
+    external: tuple[Key, ...] = ()
+    """External assets whose observations make what is committed out of date, besides that of the inputs."""
     libraries: tuple[str, ...] = ()
     """Distributions whose version changes the output."""
     schema: pa.Schema | None = None
@@ -333,13 +338,20 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     log.warning("%s: %s", partition.name, note)
                 if survey is None or survey == partition.surveyed:
                     return _up_to_date(station, partition, inputs, committed, note)
-            shutil.rmtree(partition.staging)
-            partition.staging.mkdir()
-            job = SnapshotJob(snapshot, inputs, partition.staging, station.params, engine, wanted.preceding, progress)
+            finished = Finished(partition, committed)
+            job = SnapshotJob(
+                snapshot,
+                inputs,
+                partition.staging,
+                station.params,
+                engine,
+                wanted.preceding,
+                progress,
+                finished=finished,
+            )
             with _blamed(inputs, engine, lake.verify):
                 stats = station.step(job)
-            files = [describe(path, fingerprint=whole) for path in sorted(partition.staging.iterdir())]
-            done = len(files)
+            files, done = finished.files(whole)
         case _:
             raise TypeError(f"not a station: {station!r}")
     manifest = Manifest(

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation_assets.lake.contracts import Column, Contract
-from curation_assets.lake.lake import Partition, Stats, fingerprint, write_atomically
+from curation_assets.lake.lake import TAKEDOWN_LIST, Partition, Stats, fingerprint, write_atomically
 from curation_assets.lake.parts import PartWriter
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation, Station
 from curation_assets.packing.mds import INDEX_FILE, MdsShard, mds_index, write_mds
@@ -75,6 +75,7 @@ def parquet_shards(recipe: Recipe) -> CopyStation:
         "Hugging Face `datasets`, Polars, DuckDB and Spark. Shards and sequences have the same numbers.",
         version="1",
         inputs={SHARDS: (recipe.name, SHARDS)},
+        external=(TAKEDOWN_LIST,),
         schema=SEQUENCES,
         step=copy_to_parquet,
         columns=COLUMNS,
@@ -118,6 +119,7 @@ def mds_shards(recipe: Recipe) -> SnapshotStation:
         "and one sample a packed sequence, and `index.json`. Shards and sequences have the same numbers.",
         version="1",
         inputs={SHARDS: (recipe.name, SHARDS)},
+        external=(TAKEDOWN_LIST,),
         step=copy_to_mds,
         conservation=(
             Check(

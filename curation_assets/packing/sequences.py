@@ -109,6 +109,34 @@ def pack(
     return pa.table([shard, sequence, position, docs, token_start, counts], schema=SEGMENTS)
 
 
+def without(segments: pa.Table, docs: np.ndarray) -> pa.Table:
+    """The segments of `pack`, those of some documents left out, without a hole where they were.
+
+    What follows in a sequence moves up, and so do the sequences of a shard after one that nothing is left of. No
+    segment moves to another shard, and shards without such documents stay as they are.
+
+    Args:
+        segments: table of `SEGMENTS`, sorted by shard, sequence, position.
+        docs: int64, keys of documents.
+    """
+    gone = np.isin(segments["doc"].to_numpy(), docs)
+    if not gone.any():
+        return segments
+    left = segments.filter(pa.array(~gone))
+    shard, sequence, counts = (left[name].to_numpy() for name in ("shard", "sequence", "token_count"))
+    new_shard, new_sequence = (np.diff(values, prepend=-1) != 0 for values in (shard, sequence))
+    first = np.flatnonzero(new_shard | new_sequence)
+    sizes = np.diff(first, append=len(shard))
+    before = np.cumsum(counts, dtype=np.int64) - counts
+    position = before - np.repeat(before[first], sizes)
+    index = np.repeat(np.arange(len(first)), sizes)
+    index -= np.repeat(index[new_shard], np.diff(np.flatnonzero(new_shard), append=len(shard)))
+    for name, values in (("sequence", index), ("position", position)):
+        at = SEGMENTS.get_field_index(name)
+        left = left.set_column(at, SEGMENTS.field(at), pa.array(values.astype(np.int32)))
+    return left
+
+
 def fill(segments: pa.Table, sequence_length: int) -> float:
     """Share of the sequences' room that holds tokens: tokens / (sequences × length); 1 for nothing."""
     sequences = count_sequences(segments)

@@ -24,7 +24,8 @@ def show_tokenizer(staged: Staged) -> Shown:
 
 def show_tokens(staged: Staged) -> Shown:
     """Tokens of the documents."""
-    counts = sample(staged.paths(), ["token_count"])["token_count"].to_numpy()
+    rows = sample(staged.paths(), ["token_count", "ids_hash"])
+    counts = rows.filter(rows["ids_hash"].is_valid())["token_count"].to_numpy()
     stats = staged.manifest.stats
     return Shown(
         {"tokens": histogram_of(counts, "tokens of a document")},

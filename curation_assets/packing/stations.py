@@ -3,27 +3,39 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.lake.contracts import Column, Contract, each
-from curation_assets.lake.lake import Partition, Stats, file_sha256, fingerprint, write_atomically
+from curation_assets.lake.lake import (
+    TAKEDOWN_LIST,
+    File,
+    Partition,
+    Stats,
+    file_sha256,
+    fingerprint,
+    write_atomically,
+)
 from curation_assets.lake.parts import PartWriter, part_number, read_batches, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
-from curation_assets.packing.sequences import SEGMENTS, count_sequences, cuts, fill, pack
+from curation_assets.packing.reuse import Tokenised, shard_fingerprint, tokenised
+from curation_assets.packing.sequences import SEGMENTS, count_sequences, cuts, fill, pack, without
 from curation_assets.packing.shards import (
     MANIFEST_FILE,
     SEGMENTS_FILE,
     TOKENIZER_FILE,
+    FileInfo,
     ShardInfo,
     TokenStore,
     describe_file,
@@ -33,12 +45,19 @@ from curation_assets.packing.shards import (
 )
 from curation_assets.packing.showing import show_sequences, show_shards, show_tokenizer, show_tokens
 from curation_assets.packing.tokenizer import CONFIGURATION_FILE, save_tokenizer, saved_tokenizer, train_tokenizer
-from curation_assets.packing.tokens import tokenize, tokens_schema
+from curation_assets.packing.tokens import tokenize, tokens_schema, tombstones
 from curation_assets.recipes.recipe import Packing, Recipe
 
 PROBED_DOCUMENTS = 256
 SEGMENT_COLUMNS = {field.name: (field.metadata or {}).get(b"description", b"").decode() for field in SEGMENTS}
-TOKENS = pa.schema([("doc", pa.int64()), ("token_count", pa.int32()), ("ids", pa.large_list(pa.uint32()))])
+TOKENS = pa.schema(
+    [
+        ("doc", pa.int64()),
+        ("token_count", pa.int32()),
+        ("ids", pa.large_list(pa.uint32())),
+        ("ids_hash", pa.uint64()),
+    ]
+)
 
 
 class TokenizerParameters(BaseModel):
@@ -64,7 +83,8 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
         description="A Hugging Face tokenizer.json: the one that the settings name, or a byte-level BPE (Radford et "
         "al. 2019, section 2.2) trained on "
         "a sample of the snapshot's corpus. Shards of different tokenizers cannot be trained on together: to use "
-        "several snapshots, name the first one's tokenizer in the settings of the others.",
+        "several snapshots, name the first one's tokenizer in the settings of the others. A takedown does not train it "
+        "anew, for then every token would be another.",
         version="2",
         libraries=("tokenizers",),
         params=TokenizerParameters(
@@ -75,7 +95,7 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
             sample_bytes=packing.tokenizer_sample_bytes,
             seed=packing.seed,
         ),
-        inputs={"corpus": (recipe.name, "corpus")},
+        inputs={"corpus": (recipe.name, "corpus"), "tombstones": (recipe.name, "tombstones")},
         step=make_tokenizer,
         show=show_tokenizer,
         conservation=(Check("tokenizer_is_reversible", "Decoding gives the sampled documents back."),),
@@ -83,10 +103,12 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
 
 
 def make_tokenizer(job: SnapshotJob) -> Stats:
-    """Copy the given tokenizer, or train one."""
+    """Copy the given tokenizer, or that of the shards that something was taken down from, or train one."""
     params: TokenizerParameters = job.params
     if params.given is not None:
         definition = params.given.read_bytes()
+    elif kept := job.inputs["tombstones"].paths(TOKENIZER_FILE):
+        definition = kept[0].read_bytes()
     else:
         sample = _sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed)
         job.say("training")
@@ -137,27 +159,31 @@ def tokens(recipe: Recipe) -> TokenStation:
         key=(recipe.name, "tokens"),
         group="packing",
         description="Token ids of every document of the corpus, each ended by the end-of-document token, by gigatoken "
-        "or Hugging Face tokenizers, as Arrow files that are memory-mapped when sequences are put together.",
-        version="3",
+        "or Hugging Face tokenizers, as Arrow files that are memory-mapped when sequences are put together. A document "
+        "that was taken down after it was packed keeps its number of tokens, and none of the tokens.",
+        version="4",
         libraries=("tokenizers", "gigatoken"),
-        inputs={"corpus": (recipe.name, "corpus")},
+        inputs={"corpus": (recipe.name, "corpus"), "tombstones": (recipe.name, "tombstones")},
         shared={"tokenizer": (recipe.name, "tokenizer")},
+        external=(TAKEDOWN_LIST,),
         schema=TOKENS,
         suffix="arrow",
         step=tokenize_part,
         show=show_tokens,
         columns={
             "token_count": "tokens of the document, the end-of-document token included",
-            "ids": "token ids",
+            "ids": "token ids; null of a document that was taken down",
+            "ids_hash": "XXH64 of the ids, by which shards that need not be written again are told; null with them",
         },
         contract=Contract(
             {
-                "doc": Column(references="corpus.doc"),
                 "token_count": Column(least=1),
                 # As wide as the vocabulary needs; the shards refuse ids of another width than the tokenizer's.
-                "ids": Column(types=(pa.large_list(pa.uint16()), pa.large_list(pa.uint32()))),
+                "ids": Column(null=True, types=(pa.large_list(pa.uint16()), pa.large_list(pa.uint32()))),
+                "ids_hash": Column(null=True),
             },
             conditions={
+                "ids and their hash are there, or neither": "(ids IS NULL) = (ids_hash IS NULL)",
                 "ids are as many as token_count": "len(ids) = token_count",
                 "ids are of the vocabulary": "list_max(ids) < "
                 "(SELECT value FROM tokenizer_stats WHERE name = 'vocabulary')",
@@ -169,9 +195,12 @@ def tokens(recipe: Recipe) -> TokenStation:
             Check(
                 "documents_are_tokenised",
                 "Every document has tokens of the vocabulary, as many as it says, and ends with its end-of-document "
-                "token; sampled ones decode to their text.",
+                "token; sampled ones decode to their text. Those taken down have a number and nothing else.",
             ),
-            Check("corpus_documents_have_one_row", "The table has exactly one row for each document of the corpus."),
+            Check(
+                "corpus_and_tombstones_have_one_row",
+                "The table has exactly one row for each document of the corpus and each tombstone.",
+            ),
             Check("text_bytes_are_tokenised", "The tokens spell as many bytes as the corpus has."),
         ),
     )
@@ -194,6 +223,11 @@ def tokenize_part(inputs: Inputs, writer: PartWriter, params: None) -> None:
             ids = encoded["ids"][0].values.to_numpy()
             writer.count("sampled_documents")
             writer.count("irreversible_documents", encoder.decode(ids[:-1]) != batch["text"][0].as_py())
+    gone = read_table(inputs["tombstones"])
+    if gone.num_rows:
+        writer.write(tombstones(gone["doc"].combine_chunks(), gone["token_count"].combine_chunks(), encoder))
+        writer.count("taken_down.documents", gone.num_rows)
+        writer.count("taken_down.tokens", gone["token_count"].to_numpy().sum(dtype="int64"))
 
 
 def segments_contract(packing: Packing) -> Contract:
@@ -286,8 +320,8 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
         group="packing",
         description="Megatron-LM .bin/.idx shards of packed sequences, with `segments.parquet` (document "
         "boundaries and lineage), `tokenizer.json` with `tokenizer_config.json`, and `manifest.json` (counts, "
-        "checksums, fingerprints).",
-        version="2",
+        "checksums, fingerprints). A shard whose segments and ids are what they were is not written again.",
+        version="3",
         params=ShardParameters(
             recipe=recipe.name,
             recipe_fingerprint=fingerprint(recipe.model_dump(mode="json", exclude={"drift"})),
@@ -298,13 +332,17 @@ def training_shards(recipe: Recipe) -> SnapshotStation:
             "tokens": (recipe.name, "tokens"),
             "tokenizer": (recipe.name, "tokenizer"),
         },
+        external=(TAKEDOWN_LIST,),
         schema=SEGMENTS,
         step=write_shards,
         show=show_shards,
         columns=SEGMENT_COLUMNS,
         contract=segments_contract(recipe.packing),
         conservation=(
-            Check("shards_hold_all_tokens", "The shard files hold what was packed, and the ids that were tokenised."),
+            Check(
+                "shards_hold_all_tokens",
+                "The shard files hold what was packed and not taken down, and the ids that were tokenised.",
+            ),
         ),
     )
 
@@ -319,39 +357,60 @@ class ShardJob:
     tokens: dict[int, Path]
     tokenizer: Path
     sequence_length: int
+    fingerprint: str
 
     @property
     def name(self) -> str:
         """Name of the shard's files without suffix."""
-        return f"shard-{self.shard:05d}"
+        return shard_name(self.shard)
+
+
+def shard_name(shard: int) -> str:
+    """Name of a shard's files without suffix."""
+    return f"shard-{shard:05d}"
 
 
 def write_shards(job: SnapshotJob) -> Stats:
-    """Write all shards, several at a time, then what describes them."""
+    """Write the shards that are not there yet as they are to be, several at a time, then what describes all."""
     params: ShardParameters = job.params
-    (segments_path,) = job.inputs["packed_sequences"].paths(SEGMENTS_FILE)
+    (plan_path,) = job.inputs["packed_sequences"].paths(SEGMENTS_FILE)
     tokenizer_path = job.inputs["tokenizer"].folder / TOKENIZER_FILE
+    tokenizer = saved_tokenizer(tokenizer_path)
     token_parts = {part_number(path): path for path in job.inputs["tokens"].paths(".arrow")}
     length = params.packing.sequence_length
-    segments = read_table(segments_path)
-    jobs = [
-        ShardJob(shard, job.folder, segments_path, token_parts, tokenizer_path, length)
-        for shard in segments["shard"].unique().to_pylist()
-    ]
-    written: list[WrittenShard] = []
-    for found in job.engine.map(write_one_shard, jobs):
+    plan = read_table(plan_path)
+    made = tokenised(job.inputs["tokens"].paths(".arrow"))
+    segments = without(plan, made.taken_down)
+    segments_path = job.folder / SEGMENTS_FILE
+    if segments is plan:
+        shutil.copyfile(plan_path, segments_path)
+    else:
+        with PartWriter(segments_path, SEGMENTS, "") as writer:
+            writer.write(segments)
+    jobs, written = [], []
+    ends = np.searchsorted(segments["shard"].to_numpy(), plan["shard"].unique().to_numpy(), "right").tolist()
+    for shard, start, end in zip(plan["shard"].unique().to_pylist(), [0, *ends], ends, strict=False):
+        rows = segments.slice(start, end - start)
+        mark = shard_fingerprint(rows, made, "megatron", 1, stored_dtype(tokenizer.dtype).name, length)
+        one = ShardJob(shard, job.folder, segments_path, token_parts, tokenizer_path, length, mark)
+        files = job.finished.take([f"{one.name}.bin", f"{one.name}.idx"], mark)
+        if files is None:
+            jobs.append(one)
+        else:
+            written.append(WrittenShard(files))
+    for done, found in enumerate(job.engine.map(write_one_shard, jobs), 1):
+        for file in found.files:
+            job.finished.add(file)
         written.append(found)
-        job.say("writing shards", len(written), len(jobs))
-    written.sort(key=lambda found: found.shard.name)
-    shards = [found.shard for found in written]
-    shutil.copyfile(segments_path, job.folder / SEGMENTS_FILE)
+        job.say("writing shards", done, len(jobs))
+    shards = sorted((found.shard for found in written), key=lambda shard: shard.name)
     for name in (TOKENIZER_FILE, CONFIGURATION_FILE):
         shutil.copyfile(tokenizer_path.with_name(name), job.folder / name)
     manifest = shard_manifest(
         snapshot=job.snapshot,
         recipe=params.recipe,
         recipe_fingerprint=params.recipe_fingerprint,
-        tokenizer=saved_tokenizer(tokenizer_path),
+        tokenizer=tokenizer,
         sequence_length=length,
         strategy=params.packing.strategy,
         seed=params.packing.seed,
@@ -359,25 +418,62 @@ def write_shards(job: SnapshotJob) -> Stats:
         segments=segments,
         files={name: describe_file(job.folder / name) for name in (SEGMENTS_FILE, TOKENIZER_FILE, CONFIGURATION_FILE)},
     )
+    manifest["taken_down"] = taken_down = _taken_down(plan, segments, made)
     write_atomically(job.folder / MANIFEST_FILE, json.dumps(manifest, indent=1).encode() + b"\n")
     return {
-        "rows_in": segments.num_rows,
+        "rows_in": plan.num_rows,
         "rows_out": segments.num_rows,
         "shards": len(shards),
         "sequences": sum(shard.sequences for shard in shards),
         "tokens": sum(shard.tokens for shard in shards),
         "id_sum": sum(found.id_sum for found in written),
-        "token_bytes": saved_tokenizer(tokenizer_path).dtype.itemsize,
+        "token_bytes": tokenizer.dtype.itemsize,
+        **{f"taken_down.{name}": count for name, count in taken_down.items() if isinstance(count, int)},
+    }
+
+
+def _taken_down(plan: pa.Table, segments: pa.Table, made: Tokenised) -> dict[str, Any]:
+    """What the shards' manifest says of that which was packed and is there no more, in all and by shard."""
+    gone = plan.filter(pa.array(np.isin(plan["doc"].to_numpy(), made.taken_down)))
+    by_shard = {}
+    for shard in gone["shard"].unique().to_pylist():
+        (was, left, lost) = (table.filter(pc.field("shard") == shard) for table in (plan, segments, gone))
+        by_shard[shard_name(shard)] = {
+            "documents": len(lost["doc"].unique()),
+            "segments": lost.num_rows,
+            "tokens": int(lost["token_count"].to_numpy().sum(dtype="int64")),
+            "sequences": count_sequences(was) - count_sequences(left),
+        }
+    return {
+        "documents": len(gone["doc"].unique()),
+        "segments": gone.num_rows,
+        "tokens": int(gone["token_count"].to_numpy().sum(dtype="int64")),
+        "sequences": sum(found["sequences"] for found in by_shard.values()),
+        "shards": by_shard,
     }
 
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """A shard, and what its file was found to hold when it was read again."""
+    """The entries of a shard's files: that of the ids tells what was found when they were read again."""
 
-    shard: ShardInfo
-    id_sum: int
-    """Sum of all ids."""
+    files: list[File]
+
+    @property
+    def shard(self) -> ShardInfo:
+        """What the shards' manifest says of it."""
+        ids, _ = self.files
+        return ShardInfo(
+            name=ids.name.removesuffix(".bin"),
+            sequences=ids.stats["sequences"],
+            tokens=ids.stats["tokens"],
+            files={file.name: FileInfo(file.bytes, file.sha256) for file in self.files},
+        )
+
+    @property
+    def id_sum(self) -> int:
+        """Sum of all ids."""
+        return self.files[0].stats["id_sum"]
 
 
 def write_one_shard(job: ShardJob) -> WrittenShard:
@@ -386,4 +482,11 @@ def write_one_shard(job: ShardJob) -> WrittenShard:
     dtype = saved_tokenizer(job.tokenizer).dtype
     shard = write_shard(job.folder, job.name, segments, TokenStore(job.tokens), dtype, job.sequence_length)
     ids = np.memmap(job.folder / f"{job.name}.bin", stored_dtype(dtype), "r") if shard.tokens else np.empty(0, dtype)
-    return WrittenShard(shard, int(ids.sum(dtype=np.int64)))
+    counts = {"sequences": shard.sequences, "tokens": shard.tokens, "id_sum": int(ids.sum(dtype=np.int64))}
+    files = sorted(shard.files.items())
+    return WrittenShard(
+        [
+            File(name=name, **asdict(info), rows=0, fingerprint=job.fingerprint, stats=stats)
+            for (name, info), stats in zip(files, (counts, {}), strict=True)
+        ]
+    )

@@ -27,7 +27,7 @@ DOC_MEANING = f"key inside the snapshot: part number << {ROW_BITS} | row; join t
 KINDS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json", "parquet": "FORMAT parquet, COMPRESSION zstd"}
 """What answers are written as, and how DuckDB is told so."""
 
-PART = re.compile(r"part-\d+\.(parquet|arrow)")
+PART = re.compile(r"(part|shard)-\d+\.(parquet|arrow)")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from curation_assets.provenance.showing import show_overlaps, show_stages
 from curation_assets.recipes.loading import RecipeError
 from curation_assets.recipes.recipe import Recipe
 
-ACQUISITION = "acquisition"
-"""The station of records without text, which comes before those of every recipe."""
+ACQUISITION, TAKEDOWNS = BEFORE_RECIPES = ("acquisition", "takedowns")
+"""The stations of records without text and of those taken down, which come before those of every recipe."""
 
 STAGES = pa.schema(
     [
@@ -77,7 +77,7 @@ def compared(recipes: Sequence[Recipe]) -> tuple[Compared, ...]:
     return tuple(
         Compared(
             name=recipe.name,
-            stations=(ACQUISITION, *(station.name for station in recipe.stations)),
+            stations=(*BEFORE_RECIPES, *(station.name for station in recipe.stations)),
             published_yield=recipe.published_yield,
         )
         for recipe in by_name.values()
@@ -114,7 +114,7 @@ def comparison_stations(recipes: Sequence[Recipe]) -> list[SnapshotStation]:
             step=write_stages,
             show=show_stages,
             columns={
-                "position": "place of the station in its recipe; 0 for acquisition",
+                "position": "place of the station in its recipe; 0 for acquisition, 1 for takedowns",
                 "documents": "documents that came to the station",
                 "dropped": "those that it dropped",
                 "left": "those that it left",

@@ -195,7 +195,7 @@ def _total(classes: Classes) -> int:
 
 def check_of(measure: str) -> str:
     """The check that a measure of a profile belongs to."""
-    if measure in ("records", "kept", "lost", "dropped"):
+    if measure in ("records", "kept", "lost", "taken_down", "dropped"):
         return YIELDS
     if measure in ("languages", "languages_kept"):
         return LANGUAGES
@@ -230,7 +230,7 @@ def _shares(limits: Drift, now: dict[str, Classes], then: Sequence[dict[str, Cla
 
 def _share(measures: dict[str, Classes], measure: str, name: str) -> tuple[int, int]:
     """Documents of a class and of all; a loss that did not occur is none of all records."""
-    records = measures["kept"]["of records"][1] if measure == "lost" else 0
+    records = next(iter(measures["records"].values()))[0] if measure == "lost" else 0
     return measures.get(measure, {}).get(name, (0, records))
 
 

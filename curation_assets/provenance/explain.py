@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from curation_assets.lake.lake import Lake, LakeError, Partition
 from curation_assets.lake.query import query, source
-from curation_assets.provenance.rows import row_of_document, rows_of_document
+from curation_assets.provenance.rows import part_path, row_of_document, rows_of_document
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 HOST = re.compile(r"[^\s/:?#@<>]+\.[^\s/:?#@<>]+(:\d*)?/?")
@@ -48,6 +48,8 @@ class Compared(NamedTuple):
     kept_url: str | None
     similarity: str | None
     """How alike the two are, where that was recorded."""
+    kept_taken_down: bool = False
+    """Whether the one that was kept was taken down since."""
 
 
 class Edit(NamedTuple):
@@ -79,6 +81,8 @@ class Explanation:
     """Its text in the corpus, when it was kept."""
     segments: list[dict[str, Any]] = field(default_factory=list)
     """Where it lies in the shards, when it was kept."""
+    pending: str | None = None
+    """Id and reason of a takedown that hits it and came after its verdict."""
 
     @property
     def without_text(self) -> bool:
@@ -205,8 +209,22 @@ def _explain(lake: Lake, recipe: str, verdicts: Partition, doc: int) -> Explanat
         edits=list(_edits(lake, corpus, doc, text)),
         corpus_bytes=_corpus_bytes(corpus, doc),
         segments=_segments(lake, recipe, verdicts, doc),
+        pending=_pending(lake, documents, verdict),
     )
     return explanation
+
+
+def _pending(lake: Lake, documents: Partition, verdict: dict[str, Any]) -> str | None:
+    """Id and reason of a takedown that hits a document which its verdict does not know of yet."""
+    if verdict["station"] == "takedowns" or not (lake.root / "takedowns").exists():
+        return None
+    from curation_assets.provenance.takedowns import TakedownList, match
+
+    rules = TakedownList(lake.root).rules
+    if not rules:
+        return None
+    hits = match(part_path(documents, verdict["doc"]), rules)
+    return dict(zip(hits["doc"].to_pylist(), hits["detail"].to_pylist(), strict=True)).get(verdict["doc"])
 
 
 def _judged(verdicts: Partition, measured: list[dict[str, Any]]) -> Iterator[JudgedGate]:
@@ -227,9 +245,11 @@ def _compared(lake: Lake, verdicts: Partition, doc: int) -> Iterator[Compared]:
             kept, size = row.get("cluster"), row.get("cluster_size") or 1
             elsewhere = row.get("cluster_snapshot")
             url = similarity = None
+            taken_down = False
             if kept is not None and (kept != doc or elsewhere is not None):
                 home = lake.partition(verdicts.key, elsewhere or verdicts.snapshot)
-                url = next((one["url"] for one in _rows_if_there(home, kept, ["url"])), None)
+                survivor = next(iter(_rows_if_there(home, kept, ["url", "station"])), {})
+                url, taken_down = survivor.get("url"), survivor.get("station") == "takedowns"
                 similarity = _similarity(lake, table, doc, kept) if elsewhere is None else None
             else:
                 kept = None
@@ -243,6 +263,7 @@ def _compared(lake: Lake, verdicts: Partition, doc: int) -> Iterator[Compared]:
                 elsewhere,
                 url,
                 similarity,
+                taken_down,
             )
 
 

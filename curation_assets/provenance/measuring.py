@@ -33,7 +33,7 @@ from curation_assets.provenance.report import (
     Table,
     spread,
 )
-from curation_assets.recipes.recipe import KEPT
+from curation_assets.recipes.recipe import KEPT, TAKEDOWN
 
 MEASURED_PARTS = 256
 MEASURED_SHARDS = 64
@@ -55,13 +55,14 @@ def measure(
     Args:
         about: the recipe.
         inputs: every table of the line, committed, by name.
-        preceding: `verdicts` and `packed_sequences` of earlier snapshots, by snapshot.
+        preceding: `verdicts` and `training_shards` of earlier snapshots, by snapshot.
         parts_at_most: parts whose rows are counted.
     """
     tables = {name: _table(name, partition) for name, partition in inputs.items()}
     verdicts, packed = tables["verdicts"], tables["packed_sequences"]
     names = chosen([path.stem for path in inputs["verdicts"].paths()], parts_at_most)
-    shards = tables["training_shards"].stats["shards"]
+    written = tables["training_shards"].stats
+    shards, room = written["shards"], written["sequences"] * packed.params["sequence_length"]
     stride = max(math.ceil(shards / MEASURED_SHARDS), 1)
     with connection(_views(inputs, names)) as con:
         gates = list(_gates(tables, _rows(con, "report_gates")))
@@ -83,10 +84,10 @@ def measure(
             texts=verdicts.rows - sum(gate.dropped for gate in gates if gate.station == ACQUISITION),
             kept=verdicts.stats.get("rows_out", 0),
             text_bytes=tables["corpus"].stats.get("text_bytes", 0),
-            tokens=packed.stats["tokens"],
-            sequences=packed.stats["sequences"],
+            tokens=written["tokens"],
+            sequences=written["sequences"],
             sequence_length=packed.params["sequence_length"],
-            fill=packed.stats["fill_ppm"] / 1e6,
+            fill=round(1e6 * written["tokens"] / room) / 1e6 if room else 1.0,
             documents_cut=packed.stats["documents_cut"],
             parts=verdicts.files,
             measured_parts=len(names),
@@ -107,7 +108,7 @@ def measure(
             masked=[Masked(row["kind"], row["spans"], row["documents"]) for row in _rows(con, "report_masks")],
             masks=tables["pii_spans"].stats.get("spans", 0),
             samples=list(_samples(_rows(con, "report_samples", samples=SAMPLES), inputs)),
-            history=[*_history(preceding), _past(inputs["verdicts"].snapshot, verdicts, packed)],
+            history=[*_history(preceding), _past(inputs["verdicts"].snapshot, verdicts, tables["training_shards"])],
             shard_files=inputs["training_shards"].manifest().files,
         )
     return report
@@ -141,7 +142,7 @@ def _views(inputs: Mapping[str, Partition], names: Sequence[str]) -> dict[str, A
     views: dict[str, Any] = {
         name: source([path for path in inputs[name].paths() if path.stem in wanted]) for name in parts
     }
-    return {**views, "segments": source(inputs["packed_sequences"].paths(SEGMENTS_FILE))}
+    return {**views, "segments": source(inputs["training_shards"].paths(SEGMENTS_FILE))}
 
 
 def _rows(con: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -191,9 +192,12 @@ def _gates(tables: Mapping[str, Table], failed: Sequence[Mapping[str, Any]]) -> 
     }
     known = {name for _, name, _ in steps.values()}
     left = verdicts.rows
-    for name in sorted(set(dropped) - known):
+    for name in sorted(set(dropped) - known - {TAKEDOWN}):
         yield Gate(ACQUISITION, name, "", left, dropped[name], None)
         left -= dropped[name]
+    if TAKEDOWN in dropped:
+        yield Gate("takedowns", TAKEDOWN, "", left, dropped[TAKEDOWN], None)
+        left -= dropped[TAKEDOWN]
     compared = {method["verdict"] for method in methods}
     for _, (station, name, rule) in sorted(steps.items()):
         count = dropped.get(name, 0)
@@ -246,12 +250,12 @@ def _samples(picked: Sequence[Mapping[str, Any]], inputs: Mapping[str, Partition
 
 
 def _history(preceding: Mapping[str, Mapping[str, Partition]]) -> Iterator[Past]:
-    packed = preceding.get("packed_sequences", {})
+    shards = preceding.get("training_shards", {})
     for snapshot, verdicts in sorted(preceding.get("verdicts", {}).items()):
-        if snapshot in packed:
-            tables = (_table(one.key[-1], one) for one in (verdicts, packed[snapshot]))
+        if snapshot in shards:
+            tables = (_table(one.key[-1], one) for one in (verdicts, shards[snapshot]))
             yield _past(snapshot, *tables)
 
 
-def _past(snapshot: str, verdicts: Table, packed: Table) -> Past:
-    return Past(snapshot, verdicts.rows, verdicts.stats.get("rows_out", 0), packed.stats["tokens"])
+def _past(snapshot: str, verdicts: Table, shards: Table) -> Past:
+    return Past(snapshot, verdicts.rows, verdicts.stats.get("rows_out", 0), shards.stats["tokens"])

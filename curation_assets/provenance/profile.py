@@ -62,7 +62,7 @@ def profile(recipe: Recipe, warc_files: Key, languages: Key, signals: Key) -> Sn
         description="What the snapshot is like under this recipe: losses by cause, the share that each gate and "
         "method drops of what reaches it, languages, and distributions of lengths, scores and the signals that gates "
         "read. Drift checks compare it with those of earlier snapshots.",
-        version="1",
+        version="2",
         params=params,
         inputs={
             "verdicts": (recipe.name, "verdicts"),
@@ -75,12 +75,12 @@ def profile(recipe: Recipe, warc_files: Key, languages: Key, signals: Key) -> Sn
         schema=PROFILE,
         step=write_profile,
         columns={
-            "measure": "`records`, `kept`, `lost`, `dropped`, `languages` (of all texts), `languages_kept`, or what is "
-            "distributed",
+            "measure": "`records`, `kept`, `lost`, `taken_down`, `dropped`, `languages` (of all texts), "
+            "`languages_kept`, or what is distributed",
             "class": "verdict of acquisition, gate or method, language, or the range of values, from and below",
             "documents": "documents in the class",
-            "of": "those that could be: response records, those that reached the gate, all that were measured; of "
-            "`records` the WARC files",
+            "of": "those that could be, without what was taken down: response records, those that reached the gate, "
+            "all that were measured; of `records` the WARC files",
             "share": "documents / of",
         },
         origins={
@@ -103,9 +103,7 @@ def profile(recipe: Recipe, warc_files: Key, languages: Key, signals: Key) -> Sn
             key=("measure", "class"),
             conditions={"a class is no more than all": "(documents <= \"of\" AND share <= 1) OR measure = 'records'"},
         ),
-        conservation=(
-            Check("profile_adds_up", "Lost + dropped + kept = records; the shares of each measure are whole."),
-        ),
+        conservation=(Check("profile_adds_up", "Lost + taken down + dropped + kept = records; shares are whole."),),
     )
 
 

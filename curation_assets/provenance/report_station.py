@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 
-from curation_assets.lake.lake import Stats, write_atomically
+from curation_assets.lake.lake import TAKEDOWN_LIST, Stats, write_atomically
 from curation_assets.lake.station import Check, SnapshotJob, SnapshotStation, Station
 from curation_assets.plots import funnel, svg
 from curation_assets.provenance.dataset_card import croissant, dataset_card
@@ -34,7 +34,7 @@ def snapshot_report(recipe: Recipe, stations: Sequence[Station]) -> SnapshotStat
         "languages, sites, lengths, duplicates, packing, checks, samples of each verdict, and four axes of a dataset's "
         "quality), "
         f"and what catalogues ask for: `{CARD_FILE}`, a dataset card for the Hugging Face Hub, and `{CROISSANT_FILE}`.",
-        version="1",
+        version="2",
         libraries=("matplotlib", "jinja2"),
         params=ReportParameters(
             recipe=recipe.name,
@@ -42,7 +42,8 @@ def snapshot_report(recipe: Recipe, stations: Sequence[Station]) -> SnapshotStat
             published_yield=recipe.published_yield,
         ),
         inputs={station.name: station.key for station in stations},
-        preceding={name: (recipe.name, name) for name in ("verdicts", "packed_sequences")},
+        external=(TAKEDOWN_LIST,),
+        preceding={name: (recipe.name, name) for name in ("verdicts", "training_shards")},
         step=partial(write_report, stations=stations),
         conservation=(
             Check(

@@ -10,6 +10,7 @@ from curation_assets.lake.progress import reasons
 from curation_assets.lake.station import Staged
 from curation_assets.pictures import Bars, Funnel, Shown, sample
 from curation_assets.plots import Step
+from curation_assets.recipes.recipe import TAKEDOWN
 
 REASONS, OF_EACH = 6, 3
 """Reasons that dropped documents are shown of, and how many of each."""
@@ -20,7 +21,8 @@ def show_verdicts(staged: Staged, names: Sequence[str]) -> Shown:
 
     Args:
         staged: a station that counts `dropped.<verdict>`.
-        names: verdicts in recipe order; those that it does not name were given by acquisition.
+        names: verdicts in recipe order; those that it does not name were given by acquisition, or are
+            takedowns, of which no documents are shown.
     """
     stats = staged.manifest.stats
     dropped = {name.removeprefix("dropped."): count for name, count in stats.items() if name.startswith("dropped.")}
@@ -32,7 +34,7 @@ def show_verdicts(staged: Staged, names: Sequence[str]) -> Shown:
         steps.append(Step(name, dropped.get(name, 0), left))
     return Shown(
         {"funnel": Funnel(steps), "top_reasons": Bars(dict(reasons(stats, 8)))},
-        dropped=_dropped(staged, [name for name, _ in reasons(stats, REASONS)]),
+        dropped=_dropped(staged, [name for name, _ in reasons(stats, REASONS) if name != TAKEDOWN]),
     )
 
 

@@ -10,13 +10,13 @@ from curation_assets.acquisition.documents import REASONS
 from curation_assets.acquisition.stations import RECORD_ID, URL
 from curation_assets.filtering.stations import GATE_VALUES, READ_BY_GATES, GateParameters, decisions, gate_parameters
 from curation_assets.lake.contracts import Column, Contract, each
-from curation_assets.lake.lake import Key
+from curation_assets.lake.lake import TAKEDOWN_LIST, Key
 from curation_assets.lake.parts import PartWriter, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation, Station
 from curation_assets.provenance.showing import show_verdicts
 from curation_assets.recipes.methods import limit_of
-from curation_assets.recipes.recipe import KEPT, Recipe
+from curation_assets.recipes.recipe import KEPT, TAKEDOWN, Recipe
 
 VERDICTS = pa.schema(
     [
@@ -78,8 +78,11 @@ class VerdictParameters(BaseModel):
     gates: GateParameters
 
 
-def verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Station]) -> PartStation:
-    """What became of every response record, why, and what every gate measured."""
+def verdicts(recipe: Recipe, documents: Key, takedowns: Key, annotations: Sequence[Station]) -> PartStation:
+    """What became of every response record, why, and what every gate measured.
+
+    A takedown goes before everything but having no text.
+    """
     methods = tuple(
         Judged(
             station=method.name,
@@ -93,26 +96,29 @@ def verdicts(recipe: Recipe, documents: Key, annotations: Sequence[Station]) -> 
         key=(recipe.name, "verdicts"),
         group="provenance",
         description=f"One row per response record: `{KEPT}`, or the gate or deduplication that decided, with value "
-        "and limit, and what every gate measured.",
-        version="4",
+        "and limit, and what every gate measured. What is taken down is dropped before all of them; nothing is "
+        "compared anew for that.",
+        version="5",
         params=VerdictParameters(methods=methods, gates=gate_parameters(recipe)),
         inputs={
             "documents": documents,
             **{station.name: station.key for station in annotations},
+            "takedowns": takedowns,
             "filter_verdicts": (recipe.name, "filter_verdicts"),
             **{one.station: (recipe.name, one.station) for one in methods},
             **({"last": (recipe.name, methods[-1].station)} if methods else {}),
         },
+        external=(TAKEDOWN_LIST,),
         schema=VERDICTS,
         step=give_verdicts,
         show=partial(show_verdicts, names=recipe.decisions),
         columns={
             "verdict": f"`{KEPT}`, or the gate or deduplication that decided",
             "station": "the station that it belongs to",
-            "position": "its place in the order of decisions; -1 for acquisition",
+            "position": "its place in the order of decisions; -1 for acquisition and takedowns",
             "value": "what was measured; of a duplicate, the documents in its cluster",
             "limit": "what it was compared with",
-            "detail": "what matched, in words",
+            "detail": "what matched, in words; of a takedown its id and reason",
             "failed_gates": "all gates that the document fails, in order",
             "gate_values": "what every gate measured, in order, those after the decision included, with its limit for "
             "this document; empty without text",
@@ -134,8 +140,8 @@ def verdicts_contract(recipe: Recipe) -> Contract:
             "doc": Column(references="documents.doc"),
             "record_id": RECORD_ID,
             "url": URL,
-            "verdict": Column(among=(KEPT, *REASONS, *gates, *methods)),
-            "station": Column(null=True, among=("acquisition", *stations)),
+            "verdict": Column(among=(KEPT, TAKEDOWN, *REASONS, *gates, *methods)),
+            "station": Column(null=True, among=("acquisition", "takedowns", *stations)),
             "position": Column(null=True, least=-1, most=max(recipe.positions.values(), default=-1)),
             **each(("value", "limit", "detail"), Column(null=True)),
             "duplicate_of": Column(null=True, least=0),
@@ -144,7 +150,7 @@ def verdicts_contract(recipe: Recipe) -> Contract:
         conditions={
             "what is dropped, and only that, has a station and a position": f"(verdict = '{KEPT}') = (station IS NULL) "
             f"AND (verdict = '{KEPT}') = (position IS NULL)",
-            "what is dropped after acquisition has a value and a limit": "position IS NULL OR position < 0 "
+            "what a gate or method drops has a value and a limit": "position IS NULL OR position < 0 "
             'OR (value IS NOT NULL AND "limit" IS NOT NULL)',
             "a duplicate is one of another": "duplicate_of IS NULL OR duplicate_of <> doc OR detail IS NOT NULL",
         },
@@ -155,7 +161,7 @@ def give_verdicts(inputs: Inputs, writer: PartWriter, params: VerdictParameters)
     """Join the decisions of one part; verdicts.sql."""
     decided = query(
         "provenance/verdicts",
-        {name: [str(inputs[name])] for name in ("documents", "filter_verdicts")}
+        {name: [str(inputs[name])] for name in ("documents", "takedowns", "filter_verdicts")}
         | {"gate_values": decisions({name: inputs[name] for name in READ_BY_GATES}, params.gates)}
         | {"removals": pa.concat_tables([REMOVALS.empty_table(), *_removals(inputs, params)])},
         threads=1,

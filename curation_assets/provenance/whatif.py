@@ -23,7 +23,7 @@ from curation_assets.lake.parts import ROW_BITS, part_name, read_table
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Station
 from curation_assets.line import Line
-from curation_assets.provenance.comparison import ACQUISITION
+from curation_assets.provenance.comparison import BEFORE_RECIPES
 from curation_assets.provenance.stations import VerdictParameters
 from curation_assets.recipes.methods import limit_of
 from curation_assets.recipes.recipe import KEPT
@@ -31,7 +31,7 @@ from curation_assets.recipes.recipe import KEPT
 STEPS = pa.schema([("position", pa.int32()), ("station", pa.string()), ("name", pa.string()), ("changed", pa.bool_())])
 LOOKED = pa.schema([("doc", pa.int64()), ("position", pa.int32()), ("survivor", pa.bool_())])
 
-OF_THE_MACHINE = {"warc_files", "tokenizer"}
+OF_THE_MACHINE = {"warc_files", "tombstones", "tokenizer"}
 """Stations whose parameters are settings, not the recipe's."""
 
 FOLLOWING = {"position", "recipe_fingerprint"}
@@ -340,9 +340,9 @@ def _funnel(job: _Job, documents: dict[tuple[Any, ...], int]) -> list[Step]:
     for (was_station, was_verdict, now_station, now_verdict, open_end), count in documents.items():
         was[was_station, was_verdict] += count
         (unknown if open_end else now)[now_station, now_verdict] += count
-    reasons = sorted(name for station, name in was if station == ACQUISITION)
-    old = {(ACQUISITION, reason): "" for reason in reasons} | _rules(job.was, job.was_methods)
-    new = {(ACQUISITION, reason): "" for reason in reasons} | _rules(job.now, job.now_methods)
+    before = dict.fromkeys(sorted(step for step in was if step[0] in BEFORE_RECIPES), "")
+    old = before | _rules(job.was, job.was_methods)
+    new = before | _rules(job.now, job.now_methods)
     order = list(new)
     for place, step in enumerate(old):
         if step not in new:

@@ -38,6 +38,7 @@ TEXT_COLUMNS = frozenset({"line_edits", "url_match", "url_domain_category"})
 
 SIGNALS_OF_GATES = frozenset(COSTS) - TEXT_COLUMNS
 KEPT = "kept"
+TAKEDOWN = "takedown"
 
 
 class Misfit(ValueError):
@@ -179,7 +180,7 @@ class Gate(Parameters):
 
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
-        if self.name in {KEPT, *METHODS, *(method.verdict for method in METHODS.values())}:
+        if self.name in {KEPT, TAKEDOWN, *METHODS, *(method.verdict for method in METHODS.values())}:
             raise ValueError(f"a gate cannot be called {self.name!r}: that is a verdict or a station of its own")
         if self.signal not in SIGNALS_OF_GATES:
             raise ValueError(

@@ -11,7 +11,7 @@ from curation_assets.acquisition.stations import RECORD_ID, URL
 from curation_assets.filtering.characters import text_bytes
 from curation_assets.filtering.survivors import Edits, edit_inputs, named, read_texts
 from curation_assets.lake.contracts import Column, Contract, each
-from curation_assets.lake.lake import Key
+from curation_assets.lake.lake import TAKEDOWN_LIST, Key
 from curation_assets.lake.parts import PartWriter, read_table, with_docs
 from curation_assets.lake.station import Check, Inputs, PartStation
 from curation_assets.recipes.recipe import KEPT, Recipe
@@ -61,6 +61,7 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
             "languages": languages,
             **edit_inputs(edits),
         },
+        external=(TAKEDOWN_LIST,),
         schema=CORPUS,
         step=assemble,
         show=partial(show_corpus, edits=named(edits)),

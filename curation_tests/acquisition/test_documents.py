@@ -276,5 +276,5 @@ def test_a_file_that_is_no_warc_costs_only_itself(data: bytes) -> None:
     counts: list[str] = []
     batches = list(read_documents(io.BytesIO(data), 0, "a.warc.gz", Extraction(), False, counts.append))
     (row,) = [row for batch in batches for row in batch.to_pylist()]
-    assert (row["verdict"], counts) == ("warc_damaged", ["damaged_regions"])
+    assert (row["verdict"], counts) == ("warc_damaged", ["damaged_regions", "refused_files"])
     assert "not a WARC" in row["detail"]

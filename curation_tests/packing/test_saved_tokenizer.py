@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from curation_assets.engine.local import LocalEngine
+from curation_assets.lake.finished import Finished
 from curation_assets.lake.lake import Partition
 from curation_assets.lake.parts import PartWriter, part_name
 from curation_assets.lake.station import SnapshotJob
@@ -69,7 +70,9 @@ def test_the_station_gives_a_given_tokenizer_the_end_of_document_of_the_recipe(
     folder = tmp_path / "made"
     folder.mkdir()
     inputs = {"corpus": Fixed(corpus.folder, corpus.key, corpus.snapshot)}
-    job = SnapshotJob(corpus.snapshot, inputs, folder, params, engine)
+    job = SnapshotJob(
+        corpus.snapshot, inputs, folder, params, engine, finished=Finished(Partition(folder, ("tokenizer",), "s"), None)
+    )
     stats = make_tokenizer(job)
     made = saved_tokenizer(folder / "tokenizer.json")
     assert made.end_of_document == stats["end_of_document"] == json.loads(two_ends)["model"]["vocab"]["<stop>"]

@@ -82,6 +82,7 @@ def test_every_station_has_what_it_drops_and_leaves(lake: Lake) -> None:
     rows = stages(BOTH, comparison_inputs(lake, SNAPSHOT, BOTH)).to_pylist()
     assert [row["station"] for row in rows if row["recipe"] == "fineweb"] == [
         "acquisition",
+        "takedowns",
         *(station.name for station in FINEWEB.stations),
     ]
     found = {(row["recipe"], row["station"]): row for row in rows}
@@ -134,7 +135,7 @@ def test_overlaps_are_those_of_sets(tmp_path_factory: pytest.TempPathFactory, ke
 
 def test_the_stations_publish_both_tables(lake: Lake, engine: LocalEngine) -> None:
     made = [run(station, lake, SNAPSHOT, engine) for station in comparison_stations([REFINEDWEB, FINEWEB])]
-    assert [pl.read_parquet(one.paths()).height for one in made] == [12 + 9, 4]
+    assert [pl.read_parquet(one.paths()).height for one in made] == [13 + 10, 4]
     assert made[0].manifest.stats["corpus.fineweb"] == 3
     again = [run(station, lake, SNAPSHOT, engine) for station in comparison_stations([REFINEDWEB, FINEWEB])]
     assert not any(one.fresh for one in again)

@@ -259,7 +259,7 @@ def test_the_same_tables_are_the_same_bytes(
 
 def test_earlier_snapshots_are_shown_beside(line: Line, staged: dict[str, Staged]) -> None:
     inputs = inputs_of(line, SAMPLE_SNAPSHOT)
-    earlier = {name: {"CC-MAIN-1999-50": inputs[name]} for name in ("verdicts", "packed_sequences")}
+    earlier = {name: {"CC-MAIN-1999-50": inputs[name]} for name in ("verdicts", "training_shards")}
     found = measure(station_of(line).params, inputs, earlier)
     assert [one.tokens for one in found.history] == [found.tokens] * 2
     assert "Over snapshots" in page(found)

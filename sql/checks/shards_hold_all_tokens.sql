@@ -1,13 +1,26 @@
--- The shard files hold what was packed: their sizes on disk are those of the packed tokens and sequences, and the
--- segments beside them are the plan's. The ids that were read from the files again add up to those of the documents.
+-- The shard files hold what was packed and not taken down: their sizes on disk are those of its tokens and sequences,
+-- and the segments beside them are the plan's, without those of documents that are gone and without holes. The ids that
+-- were read from the files when they were written add up to those of the documents.
 -- Conserves: rows, bytes, tokens.
--- Views: packed_sequences, this (the copied segments), files (name, bytes: as they lie on disk), stats, tokens_stats.
-WITH packed AS (
+-- Views: packed_sequences, tokens, this (the segments), files (name, bytes: as they lie on disk), stats, tokens_stats.
+WITH remaining AS (
+    SELECT
+        shard,
+        (dense_rank() OVER (PARTITION BY shard ORDER BY sequence) - 1)::INTEGER AS sequence,
+        (sum(token_count) OVER (PARTITION BY shard, sequence ORDER BY position) - token_count)::INTEGER AS position,
+        doc,
+        token_start,
+        token_count
+    FROM packed_sequences
+    WHERE doc NOT IN (SELECT doc FROM tokens WHERE ids_hash IS NULL)
+),
+packed AS (
     SELECT
         coalesce(sum(token_count), 0)::BIGINT AS tokens,
         count(DISTINCT (shard, sequence)) AS sequences,
-        count(DISTINCT shard) AS shards
-    FROM packed_sequences
+        -- A shard that nothing is left of is an empty one.
+        (SELECT count(DISTINCT shard) FROM packed_sequences) AS shards
+    FROM remaining
 ),
 written AS (
     SELECT
@@ -23,8 +36,8 @@ SELECT
         AND written.idx_bytes = packed.shards * 42 + packed.sequences * 20
         AND (SELECT coalesce(max(value), 0) FROM stats WHERE name = 'id_sum')
             = (SELECT coalesce(max(value), 0) FROM tokens_stats WHERE name = 'id_sum')
-        AND (SELECT count(*) FROM (FROM packed_sequences EXCEPT ALL FROM this)) = 0
-        AND (SELECT count(*) FROM (FROM this EXCEPT ALL FROM packed_sequences)) = 0 AS passed,
+        AND (SELECT count(*) FROM (FROM remaining EXCEPT ALL FROM this)) = 0
+        AND (SELECT count(*) FROM (FROM this EXCEPT ALL FROM remaining)) = 0 AS passed,
     packed.tokens AS packed_tokens,
     packed.sequences AS packed_sequences,
     written.bin_bytes,

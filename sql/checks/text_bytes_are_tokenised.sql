@@ -1,5 +1,5 @@
 -- Bytes to tokens: all text of the corpus was read, and in the byte-level vocabulary of a tokenizer that was trained
--- here the tokens spell exactly as many bytes. A given tokenizer may normalise: of it that is not demanded.
+-- here the tokens spell exactly as many bytes. A given tokenizer may normalise: of it that is not demanded. Tombstones have no text.
 -- Conserves: bytes, tokens.
 -- Views: corpus_stats, tokenizer_stats, stats, this (tokens).
 WITH counted AS (
@@ -14,7 +14,7 @@ WITH counted AS (
 SELECT
     text_bytes = corpus_bytes
         AND (given OR spelled_bytes = text_bytes)
-        AND tokens = (SELECT coalesce(sum(token_count), 0) FROM this) AS passed,
+        AND tokens = (SELECT coalesce(sum(token_count), 0) FROM this WHERE ids IS NOT NULL) AS passed,
     corpus_bytes,
     text_bytes,
     spelled_bytes,

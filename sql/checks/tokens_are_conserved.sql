@@ -1,5 +1,6 @@
--- Corpus tokens = packed tokens: the segments of each document follow one another from its first token to its last,
--- the segments of each sequence from its first place on, and no sequence is longer than it may be.
+-- Corpus tokens, and those of tombstones, = packed tokens: the segments of each document follow one another from its
+-- first token to its last, the segments of each sequence from its first place on, and no sequence is longer than it
+-- may be.
 -- Conserves: rows, tokens.
 -- Views: tokens, this (segments). Parameter: $sequence_length.
 WITH ordered AS (
@@ -27,14 +28,16 @@ compared AS (
             WHERE covered.doc IS NULL OR tokens.doc IS NULL OR covered.token_count <> tokens.token_count
                 OR NOT covered.contiguous OR covered.longest > $sequence_length
         ) AS wrong,
-        coalesce(sum(tokens.token_count), 0)::BIGINT AS corpus_tokens,
+        coalesce(sum(tokens.token_count) FILTER (WHERE present), 0)::BIGINT AS corpus_tokens,
+        coalesce(sum(tokens.token_count) FILTER (WHERE NOT present), 0)::BIGINT AS taken_down_tokens,
         coalesce(sum(covered.token_count), 0)::BIGINT AS packed_tokens
-    FROM (SELECT doc, token_count FROM tokens) AS tokens
+    FROM (SELECT doc, token_count, ids_hash IS NOT NULL AS present FROM tokens) AS tokens
     FULL JOIN covered ON covered.doc = tokens.doc
 )
 SELECT
-    wrong = 0 AND corpus_tokens = packed_tokens AS passed,
+    wrong = 0 AND corpus_tokens + taken_down_tokens = packed_tokens AS passed,
     corpus_tokens,
+    taken_down_tokens,
     packed_tokens,
     wrong AS documents_covered_wrongly
 FROM compared

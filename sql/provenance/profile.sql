@@ -1,5 +1,6 @@
 -- A snapshot under a recipe in a few hundred rows: what was lost and dropped where, languages, and how lengths and
--- scores are distributed. `documents` of `of` are in a class.
+-- scores are distributed. `documents` of `of` are in a class. What was taken down is told apart: it is no loss, so what
+-- is kept and dropped is so of the others.
 -- Views: verdicts, languages, signals, tokens; scores (doc, value): of the classifier, if there is one;
 --        decisions (position, name): gates and methods in the recipe's order.
 -- Parameters: $warc_files, how many there were; $signals, which are told.
@@ -7,6 +8,7 @@ WITH totals AS (
     SELECT
         count(*) AS records,
         count(*) FILTER (WHERE station IS DISTINCT FROM 'acquisition') AS texts,
+        count(*) FILTER (WHERE station = 'takedowns') AS taken_down,
         count(*) FILTER (WHERE verdict = 'kept') AS kept
     FROM verdicts
 ),
@@ -27,7 +29,7 @@ flow AS (
         decisions.position,
         decisions.name,
         coalesce(dropped.documents, 0) AS documents,
-        texts - coalesce(
+        texts - taken_down - coalesce(
             sum(dropped.documents) OVER (ORDER BY decisions.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0
         ) AS reached
     FROM decisions
@@ -43,7 +45,7 @@ labels AS (
 measured AS (
     SELECT 'language_score' AS measure, language_score::DOUBLE AS value FROM languages WHERE language IS NOT NULL
     UNION ALL
-    SELECT 'tokens', token_count::DOUBLE FROM tokens
+    SELECT 'tokens', token_count::DOUBLE FROM tokens WHERE ids_hash IS NOT NULL
     UNION ALL
     SELECT 'quality_score', value FROM scores
     UNION ALL
@@ -69,11 +71,13 @@ binned AS (
 rows AS (
     SELECT 0 AS part, 0 AS place, 'records' AS measure, 'per WARC file' AS class, records AS documents, $warc_files AS "of" FROM totals
     UNION ALL
-    SELECT 1, 0, 'kept', 'of records', kept, records FROM totals
+    SELECT 1, 0, 'kept', 'of records', kept, records - taken_down FROM totals
     UNION ALL
-    SELECT 1, 1, 'kept', 'of texts', kept, texts FROM totals
+    SELECT 1, 1, 'kept', 'of texts', kept, texts - taken_down FROM totals
     UNION ALL
     SELECT 2, row_number() OVER (ORDER BY verdict), 'lost', verdict, documents, records FROM lost, totals
+    UNION ALL
+    SELECT 2, 1 << 30, 'taken_down', 'takedown', taken_down, texts FROM totals WHERE taken_down > 0
     UNION ALL
     SELECT 3, position, 'dropped', name, documents, reached FROM flow
     UNION ALL

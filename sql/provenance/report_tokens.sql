@@ -2,5 +2,6 @@
 -- View: tokens.
 SELECT token_count AS tokens, count(*) AS documents
 FROM tokens
+WHERE ids_hash IS NOT NULL
 GROUP BY token_count
 ORDER BY token_count

@@ -1,6 +1,7 @@
 -- One row per response record of a part, whatever became of it: of the gate that a document fails first and the
 -- deduplications that dropped it, the earliest in recipe order decides.
--- Views: documents, filter_verdicts (one part each);
+-- A takedown comes before all of them; only a record without text, which nothing can be taken from, keeps its reason.
+-- Views: documents, takedowns, filter_verdicts (one part each);
 --        gate_values: what every gate measured, as filter_verdicts.sql has it;
 --        removals: what the other methods say of the documents that they looked at.
 WITH decisions AS (
@@ -11,6 +12,11 @@ WITH decisions AS (
     SELECT doc, verdict, station, position, value, "limit", cluster_snapshot, duplicate_of
     FROM removals
     WHERE NOT survivor
+    UNION ALL
+    SELECT takedowns.doc, 'takedown', 'takedowns', -1, NULL, NULL, takedowns.detail, NULL
+    FROM takedowns
+    JOIN filter_verdicts USING (doc)
+    WHERE filter_verdicts.station IS DISTINCT FROM 'acquisition'
 ),
 decided AS (
     SELECT doc, arg_min(decisions, position) AS first

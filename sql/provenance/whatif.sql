@@ -31,7 +31,7 @@ stops AS (
         verdicts.*,
         ($methods::INTEGER[])[coalesce(compared.methods, 0) + 1] AS unseen,
         CASE
-            WHEN verdicts.station = 'acquisition' THEN -1
+            WHEN verdicts.station IN ('acquisition', 'takedowns') THEN -1
             ELSE least(failed.position, compared.position, unseen)
         END AS stop
     FROM verdicts
