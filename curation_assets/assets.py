@@ -26,6 +26,7 @@ from curation_assets.lake.station import Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 from curation_assets.pictures import INLINE, Glanced, inline, large, show_files
+from curation_assets.terminal import printable
 
 log = logging.getLogger(__name__)
 
@@ -370,4 +371,4 @@ def sample_rows(staged: Staged) -> list[dict[str, str]]:
 
 def _short(value: Any) -> str:
     text = "" if value is None else str(value)
-    return text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + "…"
+    return printable(text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + "…")

@@ -210,8 +210,7 @@ def counts_of(values: pa.Array | pa.ChunkedArray) -> Bars:
 
 def sample(paths: Sequence[Path], columns: list[str], parts: int = SAMPLED_PARTS, rows: int = SAMPLED_ROWS) -> pa.Table:
     """The first `rows` rows of `parts` files, evenly spread; of a file without rows, none."""
-    chosen = paths[:: max(1, -(-len(paths) // parts))]
-    tables = [table for path in chosen if (table := _first_rows(path, columns, rows)).num_rows]
+    tables = [_first_rows(path, columns, rows) for path in paths[:: max(1, -(-len(paths) // parts))]]
     return pa.concat_tables(tables) if tables else pa.table({name: pa.nulls(0) for name in columns})
 
 

@@ -194,7 +194,13 @@ def _is_raised(info: Any) -> bool:
 def _stand_alone(page: str) -> str:
     page = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL | re.IGNORECASE)
     page = re.sub(r"<(?:link|img|iframe)\b[^>]*>", "", page, flags=re.IGNORECASE)
+    page = re.sub(r"<[a-z][^>]*>", lambda tag: _ACTS.sub("", tag[0]), page, flags=re.IGNORECASE)
+    page = re.sub(r"url\([^)]*\)", "none", page, flags=re.IGNORECASE)
     return page.replace("<head>", f"<head>{SEALED}", 1)
+
+
+_ACTS = re.compile(r"""\s(?:on\w+|href=(?=["']https?:))=?("[^"]*"|'[^']*')""", re.IGNORECASE)
+"""Of a tag: what calls the scripts that are gone, and the library's links to its maker."""
 
 
 def _index(name: str, snapshot: str, lines: Sequence[tuple[str, str]], folder: Path) -> str:
