@@ -1,22 +1,79 @@
-"""Asset checks that warn and stop nothing: drift against earlier snapshots and the published yield.
+"""Asset checks that warn and stop nothing: drift against earlier snapshots and the published yield, and the health of
+the source and of the lake.
 
 What must hold is not here: a station evaluates its own checks before it publishes (`assets.py`), because a backfill or
 an automation condition runs past a check of Dagster's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from curation_assets.acquisition.health import source_health
+from curation_assets.lake.health import Finding as Looked
+from curation_assets.lake.health import lake_health
 from curation_assets.lake.lake import LakeError
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 from curation_assets.provenance.drift import CHECKS, Finding, Report, drift
+from curation_assets.terminal import printable
 
 SHOWN = 50
 """Rows of a check's table."""
+
+
+HEALTH = {
+    "source_is_healthy": "The source answers, lists the snapshot, and has a recent one. Warns.",
+    "lake_is_healthy": "The lake can be written to, has room for the rest of the snapshot, and runs that ended badly "
+    "left nothing lying. Warns.",
+}
+
+
+def health_checks(line: Line) -> dg.AssetChecksDefinition:
+    """The health of source and lake, on the list of WARC files: one evaluation a snapshot, never blocking.
+
+    Either can be run alone, without a materialisation, before something long is started.
+    """
+    key = dg.AssetKey(line.key("warc_files"))
+
+    @dg.multi_asset_check(
+        name="health",
+        specs=[
+            dg.AssetCheckSpec(name, asset=key, description=description, blocking=False, partitions_def=SNAPSHOTS)
+            for name, description in HEALTH.items()
+        ],
+        description="Whether source and lake can take a run.",
+        can_subset=True,
+    )
+    def judge(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        snapshot, chosen = context.partition_key, {one.name for one in context.selected_asset_check_keys}
+        if "source_is_healthy" in chosen:
+            findings = source_health(line.archive, snapshot, datetime.now(UTC).date())
+            yield _healthy(key, "source_is_healthy", findings)
+        if "lake_is_healthy" in chosen:
+            try:
+                findings = lake_health(line.lake, line.stations, snapshot)
+            except (LakeError, OSError, ValueError) as error:
+                # What cannot be looked at is not well, but no reason to call the run a failure.
+                findings = [Looked("lake_is_readable", False, f"the lake cannot be looked at: {error}")]
+            yield _healthy(key, "lake_is_healthy", findings)
+
+    return judge
+
+
+def _healthy(key: dg.AssetKey, name: str, findings: Sequence[Looked]) -> dg.AssetCheckResult:
+    wrong = [one.told for one in findings if not one.passed]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=printable("; ".join(wrong)) if wrong else "all is well",
+        metadata={one.name: printable(one.told) for one in findings},
+    )
 
 
 def drift_checks(line: Line) -> dg.AssetChecksDefinition:

@@ -7,7 +7,7 @@ from dagster_aws.s3 import S3Resource
 
 from curation_assets.acquisition.archive import open_archive
 from curation_assets.assets import RETRY, EngineResource, LogReporter, Reporter, asset_of, takedown_list
-from curation_assets.checks import drift_checks
+from curation_assets.checks import drift_checks, health_checks
 from curation_assets.jobs import (
     backfill_snapshots,
     curate_recipe,
@@ -54,7 +54,7 @@ def build_definitions(settings: Settings, reporter: Reporter | None = None) -> d
             takedown_list(),
             *(asset_of(station, one, None if reporter else RETRY) for station, one in stations.values()),
         ],
-        asset_checks=[drift_checks(one) for one in lines],
+        asset_checks=[health_checks(line), *(drift_checks(one) for one in lines)],
         jobs=[
             curate_snapshot,
             backfill_snapshots,

@@ -34,7 +34,7 @@ FORGED = "2001-01-01 00:00:00 ERROR forged by a page"
 
 ATTACKS = {
     "sql": "'; DROP TABLE documents; --",
-    "sql_quoted": '" OR 1=1; ATTACH \'/etc/passwd\'; --"',
+    "sql_quoted": "\" OR 1=1; ATTACH '/etc/passwd'; --\"",
     "sql_file": "') UNION SELECT * FROM read_text('/etc/passwd') --",
     "log_line": f"x\r{FORGED}\x85{FORGED}\u2028{FORGED}\x0b{FORGED}",
     "clear": "\x1b[2J\x1b[1;31mowned\x1b[0m",
@@ -52,7 +52,7 @@ ATTACKS = {
     "image": "![x](http://evil.example/track.png)",
     "markdown": "[x](javascript:alert(1)) <http://evil.example> | a | b |\n\n# owned\n```\n</code>",
     "rich": "[link=http://evil.example]x[/link][bold red]owned[/][/]",
-    "formula": "=HYPERLINK(\"http://evil.example\")",
+    "formula": '=HYPERLINK("http://evil.example")',
     "option": "--output=/etc/passwd",
     "long": "x" * 65536,
 }
@@ -170,8 +170,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         assert done.success
         line = Line(settings)
         documents = pl.read_parquet(line.lake.partition(line.key("documents"), SNAPSHOT).paths(".parquet"))
-        urls = [url for url in documents["url"].drop_nulls()]
-        hosts = [host for host in documents["host"].drop_nulls().unique(maintain_order=True)]
+        urls = list(documents["url"].drop_nulls())
+        hosts = list(documents["host"].drop_nulls().unique(maintain_order=True))
         yield World(root, line, urls, hosts, before, list(events), logged)
 
 
@@ -274,7 +274,7 @@ class Page(HTMLParser):
             self.found.append(tag)
         for name, value in attrs:
             address = (value or "").strip().lower()
-            if name.startswith("on") or name in ("srcdoc", "formaction", "ping", "style") and "url(" in address:
+            if name.startswith("on") or (name in ("srcdoc", "formaction", "ping", "style") and "url(" in address):
                 self.found.append(f"{tag} {name}={value}")
             inside = address.startswith(("#", "data:image/")) or not re.match(r"[a-z+.-]*:|//|\\", address)
             if name in ("href", "src", "action", "xlink:href", "background", "poster", "data") and not inside:
