@@ -9,7 +9,7 @@ export CURATION_STATE ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture dev bench parity lint pins clean
+.PHONY: help demo test torture dev bench parity lint audit pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -66,6 +66,13 @@ lint: $(VENV)/.ready  ## ruff and pyright
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright
+
+# The newest auditor, in an environment of its own; what it cannot look up is an error, not a silence.
+AUDIT := $(VENV)/audit
+audit: $(VENV)/.ready  ## ask for known vulnerabilities of the pins; needs pypi.org itself, not a mirror of it
+	@test -x $(AUDIT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(AUDIT)
+	@$(BIN)/uv pip install --quiet --upgrade --python $(AUDIT)/bin/python pip-audit
+	@$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt
 
 pins: $(VENV)/.ready  ## resolve all pins again
 	@printf 'hatchling\neditables\nfast-langdetect\nuv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade \
