@@ -48,7 +48,7 @@ def test_run_makes_shards_and_says_where(sample: Path, tmp_path: Path) -> None:
     again = RUNNER.invoke(app, command)
     assert again.exit_code == 0, again.output
     assert "nothing was redone" in again.output
-    empty = [line.split()[0] for line in again.output.splitlines() if " 0 rows" in line]
+    empty = [line.split()[0] for line in again.output.splitlines() if " 0 documents, up to date" in line]
     assert empty == ["takedowns", "tombstones"]
 
 

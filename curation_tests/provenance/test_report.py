@@ -23,6 +23,8 @@ from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.cli import app
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.checks import recorded, stats_view
+from curation_assets.lake.finished import Finished
+from curation_assets.lake.lake import Partition
 from curation_assets.lake.query import query
 from curation_assets.lake.station import SnapshotJob, Staged, run
 from curation_assets.line import Line
@@ -249,7 +251,8 @@ def test_the_same_tables_are_the_same_bytes(
     station = station_of(line)
     committed = line.lake.partition(station.key, SAMPLE_SNAPSHOT)
     inputs = inputs_of(line, SAMPLE_SNAPSHOT)
-    job = SnapshotJob(SAMPLE_SNAPSHOT, inputs, tmp_path, station.params, engine, {})
+    finished = Finished(Partition(tmp_path.with_name("other"), station.key, SAMPLE_SNAPSHOT), None)
+    job = SnapshotJob(SAMPLE_SNAPSHOT, inputs, tmp_path, station.params, engine, {}, finished=finished)
     assert write_report(job, [one for one in line.stations if one is not station]) == committed.manifest().stats
     assert {path.name for path in tmp_path.iterdir()} == FILES
     for name in FILES:

@@ -18,7 +18,6 @@ from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.cli import app
 from curation_assets.definitions import build_definitions
 from curation_assets.engine.local import LocalEngine
-from curation_assets.lake import lake as lake_module
 from curation_assets.lake.checks import ContractCheck
 from curation_assets.lake.finished import Finished
 from curation_assets.lake.lake import MANIFEST, File, LakeError
@@ -489,7 +488,7 @@ def test_shards_that_were_finished_outlive_a_kill(
     waiting: Line, taken: Taken, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     added: list[str] = []
-    real_add, real_write, real_replace = Finished.add, lake_module.write_atomically, Path.replace
+    real_add, real_replace = Finished.add, Path.replace
 
     def add_one(self: Finished, file: File) -> None:
         real_add(self, file)
@@ -497,19 +496,14 @@ def test_shards_that_were_finished_outlive_a_kill(
         if place == "shards" and len(added) == 2:
             raise Killed
 
-    def write(path: Path, data: bytes) -> None:
-        if place == "manifest" and path.name == MANIFEST and path.parent.parent.name == "training_shards":
-            raise Killed
-        real_write(path, data)
-
     def replace(self: Path, target: Path) -> Path:
-        if place == "renaming" and added and target == partition(waiting, "training_shards").folder / added[-1]:
+        last = {"renaming": added[-1:], "manifest": [MANIFEST]}.get(place, [])
+        if target in [partition(waiting, "training_shards").folder / name for name in last]:
             raise Killed
         return real_replace(self, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(Finished, "add", add_one)
-        patch.setattr(lake_module, "write_atomically", write)
         patch.setattr(Path, "replace", replace)
         with pytest.raises(Killed):
             run_shards(waiting, engine)
