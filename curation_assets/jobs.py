@@ -87,7 +87,7 @@ def monthly_snapshot(line: Line) -> dg.ScheduleDefinition:
 
 
 def new_snapshots(line: Line) -> dg.SensorDefinition:
-    """Add the snapshots that the source lists and Dagster does not know, newest first."""
+    """Add the snapshots that the source lists and Dagster does not know: the newest if they are many."""
 
     @dg.sensor(
         name="new_snapshots",
@@ -104,8 +104,9 @@ def new_snapshots(line: Line) -> dg.SensorDefinition:
         new = [snapshot for snapshot in listed if snapshot not in known][:NEW_SNAPSHOTS_A_TICK]
         if not new:
             return dg.SensorResult(skip_reason=f"nothing new: {len(listed)} snapshots are known")
+        # Dagster plots and lists partitions in the order in which they were added: that of time.
         return dg.SensorResult(
-            skip_reason=f"added {', '.join(new)}", dynamic_partitions_requests=[SNAPSHOTS.build_add_request(new)]
+            skip_reason=f"added {', '.join(new)}", dynamic_partitions_requests=[SNAPSHOTS.build_add_request(new[::-1])]
         )
 
     return evaluate

@@ -171,6 +171,15 @@ def test_the_sensor_adds_what_the_source_lists_once(definitions: dg.Definitions)
         assert "nothing new" in second.skip_reason.skip_message
 
 
+def test_the_sensor_adds_snapshots_in_order_of_time(tmp_path: Path) -> None:
+    listed = [{"id": f"CC-MAIN-2025-{week}"} for week in ("13", "08", "05")]  # the newest first, as Common Crawl does
+    (tmp_path / "collinfo.json").write_text(json.dumps(listed))
+    (sensor,) = build_definitions(Settings(source=str(tmp_path), lake=tmp_path)).sensors or []
+    with dg.instance_for_test() as instance:
+        (request,) = sensor(dg.build_sensor_context(instance=instance)).dynamic_partitions_requests
+    assert list(request.partition_keys) == ["CC-MAIN-2025-05", "CC-MAIN-2025-08", "CC-MAIN-2025-13"]
+
+
 def test_the_schedule_asks_for_the_newest_snapshot(definitions: dg.Definitions) -> None:
     (schedule,) = definitions.schedules or []
     with dg.instance_for_test() as instance:
