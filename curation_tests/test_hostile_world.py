@@ -7,6 +7,7 @@ terminal, pages, logs and the metadata of the run.
 import gzip
 import json
 import logging
+import random
 import re
 import tempfile
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ ATTACKS = {
     "rich": "[link=http://evil.example]x[/link][bold red]owned[/][/]",
     "formula": '=HYPERLINK("http://evil.example")',
     "option": "--output=/etc/passwd",
-    "long": "x" * 65536,
+    "long": "x" * 16384,
 }
 
 
@@ -108,9 +109,16 @@ def write_mirror(folder: Path) -> None:
     attacks = [attack for attack in ATTACKS.values() for _ in range(4)]
     path = f"crawl-data/{SNAPSHOT}/segments/1/warc/hostile.warc.gz"
     (folder / path).parent.mkdir(parents=True)
+    noise = random.Random(1).randbytes(600_000)
     records = [hostile_record(n, url, attack) for n, (url, attack) in enumerate(zip(urls, attacks, strict=True), 1)]
-    # One of them again under another URL, so that something is a duplicate; and a lost region.
-    records += [hostile_record(1, "http://copy.example/<script>", ATTACKS["sql"]), b"\x1f\x8b" + b"\x1b]0;x\x07" * 40]
+    # One of them again under another URL, so that something is a duplicate; a name too long for any header; and a lost
+    # region, beside bytes enough that these are no loss to stop at.
+    records += [
+        hostile_record(1, "http://copy.example/<script>", ATTACKS["sql"]),
+        hostile_record(99, f"http://{'x' * 65536}.example/", ATTACKS["sql"]),
+        b"\x1f\x8b" + b"\x1b]0;x\x07" * 40,
+        member(b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 600000\r\n\r\n" + noise + b"\r\n\r\n"),
+    ]
     (folder / path).write_bytes(b"".join(records))
     (folder / f"crawl-data/{SNAPSHOT}/warc.paths.gz").write_bytes(gzip.compress(f"{path}\n".encode(), mtime=0))
     (folder / "collinfo.json").write_text(json.dumps([{"id": SNAPSHOT}]))
