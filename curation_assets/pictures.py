@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import unified_diff
-from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -270,7 +269,7 @@ def _outline(counts: Sequence[float], labels: Sequence[str]) -> str:
 def _short(label: str, most: int = GLANCE_LABEL) -> str:
     """A label for an SVG: short, printable, escaped."""
     cut = label if len(label) <= most else f"{label[: most - 1]}…"
-    return escape("".join(one if one.isprintable() else "\ufffd" for one in cut))
+    return plots.escaped(cut)
 
 
 def compared_texts(texts: Sequence[tuple[str, str, str]]) -> str:

@@ -251,7 +251,7 @@ def svg(figure: "Figure", title: str, themed: bool = False) -> str:
     if themed:
         for colour, name in THEME.items():
             body = body.replace(colour, f"var({name})")
-    told = _escaped(title)
+    told = escaped(title)
     assert box is not None
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} '
@@ -331,7 +331,8 @@ def _label(text: str) -> str:
     return "".join(one if one.isprintable() and _font().get_char_index(ord(one)) else "\ufffd" for one in cut)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text for SVG and HTML; what cannot be printed becomes a replacement character."""
     from html import escape
 
     return escape("".join(one if one.isprintable() else "\ufffd" for one in text))

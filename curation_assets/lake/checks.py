@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curation_assets.lake.contracts import Contract, Rule, number
 from curation_assets.lake.expectations import Frames, broken
-from curation_assets.lake.lake import CHECKS, Manifest, Partition, Stats, fingerprint, write_atomically
+from curation_assets.lake.lake import CHECKS, Manifest, Partition, Stats, file_size, fingerprint, write_atomically
 from curation_assets.lake.metrics import SHOWN_ROWS, Table, differences, failing, metrics, sample, shown
 from curation_assets.lake.query import Source, connection, execute, source, statement
 
@@ -139,7 +139,7 @@ class Judged:
     def views(self) -> dict[str, Source]:
         """As the statements of conservation see it."""
         views: dict[str, Source] = {name: source(self.inputs[name].paths()) for name in self.read}
-        sizes = [path.stat().st_size if path.exists() else 0 for path in self.paths]
+        sizes = [max(file_size(path), 0) for path in self.paths]
         files = {
             "name": pa.array([path.name for path in self.paths], pa.string()),
             "bytes": pa.array(sizes, pa.int64()),
@@ -288,7 +288,7 @@ def load(checks: Sequence[Check], of: Manifest, folder: Path) -> list[CheckResul
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Finding:
     """A check that was judged when a partition was published, for a person to read."""
 
     name: str
@@ -298,7 +298,7 @@ class Recorded:
     """Single values; of a list, how many."""
 
 
-def recorded(partition: Partition) -> list[Recorded]:
+def findings(partition: Partition) -> list[Finding]:
     """What checks found of a committed partition; nothing where an earlier version published it."""
     try:
         content = json.loads((partition.folder / CHECKS).read_bytes())
@@ -307,7 +307,7 @@ def recorded(partition: Partition) -> list[Recorded]:
     if content["data"] != _data(partition.manifest()):
         return []
     return [
-        Recorded(
+        Finding(
             one["check"],
             one.get("description", "").partition("\n")[0],
             one["passed"],

@@ -16,7 +16,16 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from curation_assets.lake.lake import MADE, OLD_MANIFEST, File, Manifest, Partition, file_sha256, write_atomically
+from curation_assets.lake.lake import (
+    MADE,
+    OLD_MANIFEST,
+    File,
+    Manifest,
+    Partition,
+    file_sha256,
+    file_size,
+    write_atomically,
+)
 from curation_assets.lake.parts import describe
 
 RECORD = ".record"
@@ -91,17 +100,12 @@ class Finished:
         """A file and where it lies."""
         place = self._partition.folder / name
         committed = self._committed.get(name)
-        if committed is not None and committed.fingerprint == fingerprint and _size(place) == committed.bytes:
+        if committed is not None and committed.fingerprint == fingerprint and file_size(place) == committed.bytes:
             return committed, place
         for file in self._seen.get(name, ()):
+            if file.fingerprint != fingerprint:
+                continue
             for path in (self._kept / name, place):
-                if file.fingerprint == fingerprint and _size(path) == file.bytes and file_sha256(path) == file.sha256:
+                if file_size(path) == file.bytes and file_sha256(path) == file.sha256:
                     return file, path
         return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1

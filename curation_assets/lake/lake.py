@@ -142,6 +142,14 @@ def shared_key(prefix: Key, name: str, params: BaseModel, usual: BaseModel) -> K
     return (*prefix, *variant, name)
 
 
+def file_size(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
+
+
 def file_sha256(path: Path) -> str:
     """Hash a file's content."""
     digest = sha256()

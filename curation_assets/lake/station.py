@@ -45,6 +45,7 @@ from curation_assets.lake.lake import (
     Manifest,
     Partition,
     Stats,
+    file_size,
     fingerprint,
     fingerprints,
 )
@@ -411,26 +412,25 @@ def what_is_wanted(station: Station, lake: Lake, snapshot: str) -> Wanted:
 @contextmanager
 def _blamed(inputs: Mapping[str, Partition], engine: Engine, verify: bool) -> Iterator[None]:
     """Compare whole inputs with their manifests before they are read, or only when reading them failed."""
-    items = [item for partition in inputs.values() for item in recorded(partition)]
+
+    def require_sound_inputs() -> None:
+        require_sound((item for partition in inputs.values() for item in recorded(partition)), engine)
+
     if verify:
-        require_sound(items, engine)
+        require_sound_inputs()
     try:
         yield
     except (LakeError, WorkerDied):
         raise
     except Exception:
-        require_sound(items, engine)
+        require_sound_inputs()
         raise
 
 
 def _in_place(partition: Partition, manifest: Manifest) -> bool:
-    def size(file: File) -> int:
-        try:
-            return (partition.folder / file.name).stat().st_size
-        except FileNotFoundError:
-            return -1
-
-    return all(size(file) == file.bytes and UNSETTLED not in file.stats for file in manifest.files)
+    return all(
+        file_size(partition.folder / file.name) == file.bytes and UNSETTLED not in file.stats for file in manifest.files
+    )
 
 
 def _up_to_date(
@@ -473,10 +473,13 @@ def _make_parts(
 
 def _finished(job: PartJob, partition: Partition, known: File | None) -> File | None:
     """The part's file when it is already made from the same inputs, staged or in place."""
-    if known is not None and known.fingerprint == job.fingerprint and UNSETTLED not in known.stats:
-        path = partition.folder / known.name
-        if path.exists() and path.stat().st_size == known.bytes:
-            return known
+    if (
+        known is not None
+        and known.fingerprint == job.fingerprint
+        and UNSETTLED not in known.stats
+        and file_size(partition.folder / known.name) == known.bytes
+    ):
+        return known
     for path in (job.target, partition.folder / job.target.name):
         if path.exists():
             try:

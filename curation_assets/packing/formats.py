@@ -23,7 +23,7 @@ from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, Sn
 from curation_assets.packing.mds import INDEX_FILE, MdsShard, mds_index, write_mds
 from curation_assets.packing.rows import SEQUENCES, sequence_rows, shard_ids, shard_segments
 from curation_assets.packing.sequences import SEGMENTS, count_sequences
-from curation_assets.packing.shards import MANIFEST_FILE, SEGMENTS_FILE
+from curation_assets.packing.shards import MANIFEST_FILE, SEGMENTS_FILE, shard_name, shard_number
 from curation_assets.recipes.recipe import Recipe
 
 COLUMNS = {field.name: (field.metadata or {}).get(b"description", b"").decode() for field in SEQUENCES}
@@ -182,16 +182,6 @@ def found_in_mds(path: Path, ids: np.ndarray, segments: pa.Table) -> Stats:
         if not again.equals(rows):
             found["sequences_changed"] += sum(one != other for one, other in zip(again, rows, strict=False)) or 1
     return {**found, "mds_bytes": path.stat().st_size}
-
-
-def shard_name(shard: int) -> str:
-    """Name of a shard's files without suffix."""
-    return f"shard-{shard:05d}"
-
-
-def shard_number(name: str) -> int:
-    """The number in a shard's name."""
-    return int(name.removeprefix("shard-"))
 
 
 def stored_type(folder: Path) -> str:

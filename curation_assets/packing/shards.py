@@ -50,6 +50,16 @@ MANIFEST_FORMAT = "curation-assets training shards"
 MANIFEST_VERSION = 1
 
 
+def shard_name(shard: int) -> str:
+    """Name of a shard's files without suffix."""
+    return f"shard-{shard:05d}"
+
+
+def shard_number(name: str) -> int:
+    """The number in a shard's name."""
+    return int(name.removeprefix("shard-"))
+
+
 class ShardError(ValueError):
     """Shards, segments or tokens that do not belong together, or are damaged; the message names the file."""
 

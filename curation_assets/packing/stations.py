@@ -40,6 +40,7 @@ from curation_assets.packing.shards import (
     TokenStore,
     describe_file,
     shard_manifest,
+    shard_name,
     stored_dtype,
     write_shard,
 )
@@ -363,11 +364,6 @@ class ShardJob:
     def name(self) -> str:
         """Name of the shard's files without suffix."""
         return shard_name(self.shard)
-
-
-def shard_name(shard: int) -> str:
-    """Name of a shard's files without suffix."""
-    return f"shard-{shard:05d}"
 
 
 def write_shards(job: SnapshotJob) -> Stats:

@@ -24,10 +24,10 @@ from curation_assets.filtering.edits import apply_edits, as_edits
 from curation_assets.filtering.pii import find_pii
 from curation_assets.filtering.survivors import edits_of
 from curation_assets.lake.lake import STAGING, Lake, file_sha256, fingerprint, write_atomically
-from curation_assets.lake.parts import read_table
+from curation_assets.lake.parts import part_number, read_table
 from curation_assets.packing.mds import MdsShard
 from curation_assets.packing.reuse import tokenised
-from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE, TokenStore, stored_dtype
+from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE, TokenStore, shard_name, stored_dtype
 from curation_assets.packing.tokenizer import saved_tokenizer
 from curation_assets.packing.tokens import tokenize
 from curation_assets.provenance.takedown_hits import Curated, curated, matched
@@ -199,10 +199,10 @@ def _look_into_shards(one: Curated, by_part: dict[str, pa.Table], docs: np.ndarr
     tokenizer = saved_tokenizer(shards.folder / TOKENIZER_FILE)
     dtype = stored_dtype(tokenizer.dtype)
     recorded = {file.name: file.sha256 for file in shards.manifest().files}
-    parts = {int(path.stem.removeprefix("part-")): path for path in one.table("tokens").paths(".arrow")}
+    parts = {part_number(path): path for path in one.table("tokens").paths(".arrow")}
     there = tokenised(list(parts.values()))
     for shard in was["shard"].unique().to_pylist():
-        name = f"shard-{shard:05d}"
+        name = shard_name(shard)
         for file in (f"{name}.bin", f"{name}.idx"):
             if not (shards.folder / file).exists() or file_sha256(shards.folder / file) != recorded.get(file):
                 found.faults.append(f"training_shards: {file} is not the file that was committed")

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from curation_assets.lake.lake import Lake, Partition, fingerprint, write_atomically
 from curation_assets.lake.parts import read_table
-from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE
+from curation_assets.packing.shards import SEGMENTS_FILE, TOKENIZER_FILE, shard_name
 from curation_assets.provenance.takedowns import HITS, TAKEDOWNS, Entry, Found, Kind, Rule, TakedownList, match
 from curation_assets.recipes.recipe import KEPT
 
@@ -129,7 +129,7 @@ def _found(one: Curated, hits: pa.Table) -> Found:
     return Found(
         **values,
         sequences=places.num_rows,
-        shards=tuple(f"shard-{shard:05d}" for shard in np.unique(segments["shard"].to_numpy()).tolist()),
+        shards=tuple(shard_name(shard) for shard in np.unique(segments["shard"].to_numpy()).tolist()),
         files={file.name: file.sha256 for file in manifest.files},
         recipe_fingerprint=(manifest.params or {}).get("recipe_fingerprint"),
         tokenizer=next(file.sha256 for file in manifest.files if file.name == TOKENIZER_FILE),
