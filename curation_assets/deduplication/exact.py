@@ -11,7 +11,6 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 import duckdb
@@ -24,7 +23,7 @@ from curation_assets.deduplication.clusters import CLUSTERS
 from curation_assets.deduplication.hashes.murmur3 import hash_strings, key_array, murmur3_128
 from curation_assets.deduplication.normal_form import GROWTH, composed, fold, folded_case
 from curation_assets.filtering.characters import character_classes, string_buffers
-from curation_assets.lake.query import connection, execute
+from curation_assets.lake.query import database, execute, literal
 
 Survivor = Literal["earliest", "latest", "longest"]
 """Which document of a group is kept: of the earliest date (Common Crawl's first capture), of the latest (Dolma 3), or
@@ -76,10 +75,10 @@ def key_files(
     if len(set(paths)) < len(paths):
         raise ValueError("a part is given twice: all of it would be its own duplicate")
     views = {"keys": paths, "preceding": [os.fspath(part) for part in preceding]}
-    with tempfile.TemporaryDirectory(dir=scratch) as folder, connection(views) as con:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, database(views) as con:
         if not preceding:
-            con.execute("CREATE VIEW preceding AS FROM keys WHERE false")
-        con.execute("SET temp_directory = '{}'".format(str(Path(folder)).replace("'", "''")))
+            con.execute("CREATE TEMP VIEW preceding AS FROM keys WHERE false")
+        con.execute(f"SET temp_directory = {literal(folder)}")
         # Both statements sort their rows by a unique key.
         con.execute("SET preserve_insertion_order = false")
         yield con

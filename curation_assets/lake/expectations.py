@@ -4,10 +4,13 @@ The library judges pandas frames that are small whatever the table is: it would 
 imported inside functions, because that takes seconds too. It reads and writes no file here, and opens no connection.
 """
 
+import atexit
+import gc
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -45,7 +48,7 @@ class Frames:
 
 def metric_expectations(rules: Sequence[Rule], rows: int) -> list[Any]:
     """For each rule that is counted: no row breaks it, or of `rows` rows few enough."""
-    gxe = _library()
+    gxe = _library().expectations
     return [
         gxe.ExpectColumnSumToBeBetween(column=rule.says, max_value=rule.limit(rows), meta={"rule": rule.says})
         for rule in rules
@@ -56,7 +59,7 @@ def metric_expectations(rules: Sequence[Rule], rows: int) -> list[Any]:
 def sample_expectations(rules: Sequence[Rule], columns: Sequence[str], rows: int) -> list[Any]:
     """For each rule about the values of one column of the sample, which has `rows` rows: every value keeps it, or
     enough of them do."""
-    gxe = _library()
+    gxe = _library().expectations
     made: list[Any] = []
     for rule in rules:
         if len(rule.columns) != 1 or rule.columns[0] not in columns:
@@ -111,8 +114,7 @@ def write_data_docs(name: str, snapshot: str, rules: Sequence[Rule], frames: Fra
     Raises:
         FileExistsError: `folder` holds something else than such pages.
     """
-    import great_expectations as gx
-
+    gx = _library()
     index = folder / "index.html"
     if folder.exists() and any(folder.iterdir()):
         if not index.is_file() or not (folder / "validations").is_dir():
@@ -152,23 +154,29 @@ def write_data_docs(name: str, snapshot: str, rules: Sequence[Rule], frames: Fra
     return index
 
 
+@cache
 def _library() -> Any:
-    from great_expectations import expectations
-
-    return expectations
+    """Great Expectations, imported without the collector of cycles: a quarter of a million objects that stay are not
+    looked through again and again, now or later."""
+    gc.disable()
+    try:
+        import great_expectations
+    finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)
+        gc.enable()
+    return great_expectations
 
 
 def _context() -> Any:
-    import great_expectations as gx
-
+    gx = _library()
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # a bar leaves a thread behind
     return context
 
 
 def _validate(context: Any, name: str, expectations: Sequence[Any], table: pa.Table) -> list[Any]:
-    import great_expectations as gx
-
+    gx = _library()
     source = context.data_sources.add_pandas(name).add_dataframe_asset(name)
     batch = source.add_batch_definition_whole_dataframe(name).get_batch({"dataframe": table.to_pandas()})
 

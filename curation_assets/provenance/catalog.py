@@ -15,7 +15,7 @@ import duckdb
 
 from curation_assets.lake.lake import Key, Lake, LakeError, Partition
 from curation_assets.lake.parts import ROW_BITS
-from curation_assets.lake.query import IDENTIFIER, connection, source
+from curation_assets.lake.query import IDENTIFIER, connection, database, literal, parquet_files, source
 from curation_assets.line import Line
 from curation_assets.provenance.comparison import comparison_stations
 from curation_assets.recipes.loading import load_recipe, published_recipes
@@ -112,7 +112,7 @@ def catalog(line: Line, snapshot: str | None = None) -> Iterator[duckdb.DuckDBPy
     """
     found = views(line, snapshot)
     main = unqualified(line, found)
-    with connection({}) as con:
+    with database({}) as con:
         for recipe in dict.fromkeys(view.recipe for view in found if view.recipe is not None):
             con.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(recipe)}")
         relations: dict[Partition, str] = {}
@@ -124,7 +124,7 @@ def catalog(line: Line, snapshot: str | None = None) -> Iterator[duckdb.DuckDBPy
                 if partition not in relations:
                     relations[partition] = _relation(con, files, len(relations))
             selected = " UNION ALL BY NAME ".join(
-                f"SELECT {_text(partition.snapshot)} AS {SNAPSHOT}, * FROM {relations[partition]}"
+                f"SELECT {literal(partition.snapshot)} AS {SNAPSHOT}, * FROM {relations[partition]}"
                 for partition in view.partitions
             )
             if view.recipe is not None:
@@ -132,7 +132,7 @@ def catalog(line: Line, snapshot: str | None = None) -> Iterator[duckdb.DuckDBPy
             if view in main:
                 con.execute(f"CREATE VIEW IF NOT EXISTS main.{_quoted(view.name)} AS {selected}")
         # From here on: what the views read, and nothing else. Python's variables are no tables either.
-        con.execute(f"SET allowed_paths = [{', '.join(map(_text, sorted(paths)))}]")
+        con.execute(f"SET allowed_paths = [{', '.join(map(literal, sorted(paths)))}]")
         con.execute("SET python_enable_replacements = false")
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
@@ -188,7 +188,7 @@ def save(line: Line, relation: duckdb.DuckDBPyRelation, path: Path, kind: str | 
         # The connection to the lake can write no file; another one, which sees nothing but the answer, does.
         with connection({}) as writer:
             writer.register("answer", relation.to_arrow_reader())
-            copied = f"COPY (FROM answer) TO {_text(str(temporary))} ({KINDS[kind]})"
+            copied = f"COPY (FROM answer) TO {literal(str(temporary))} ({KINDS[kind]})"
             (rows,) = writer.execute(copied).fetchone() or (0,)
         temporary.replace(path)
     finally:
@@ -267,12 +267,8 @@ def _relation(con: duckdb.DuckDBPyConnection, files: list[Path], number: int) ->
     if not isinstance(origin, list):
         con.register(f"_arrow_{number}", origin)
         return f"_arrow_{number}"
-    return f"read_parquet([{', '.join(_text(str(path)) for path in files)}], hive_partitioning = false)"
+    return parquet_files(origin)
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
