@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from curation_assets.acquisition.archive import ArchiveError, BrokenTransferError, UnreachableError
 from curation_assets.acquisition.loss import CAUSES
-from curation_assets.engine.local import LocalEngine
+from curation_assets.engine.local import Engine
 from curation_assets.lake.checks import CheckFailed, CheckResult
 from curation_assets.lake.lake import TAKEDOWN_LIST, Stats
 from curation_assets.lake.progress import Pace, Progress, Told, reasons, sentence, unit
@@ -26,6 +26,7 @@ from curation_assets.lake.station import Staged, Station, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 from curation_assets.pictures import INLINE, Glanced, inline, large, show_files
+from curation_assets.settings import Settings
 from curation_assets.terminal import printable
 
 log = logging.getLogger(__name__)
@@ -94,16 +95,25 @@ def _expected_end(told: Told) -> str:
     return f"; end about {datetime.now(UTC) + timedelta(seconds=told.left):%Y-%m-%d %H:%M} UTC"
 
 
-class EngineResource(dg.ConfigurableResource):
-    """The worker processes of a run: started at the first station that needs them, stopped with the run."""
+def engine_of(line: Line) -> dg.ResourceDefinition:
+    """The workers of a run: started at the first station that needs them, stopped with the run.
 
-    workers: int
+    They are those of the settings, unless a run's configuration says otherwise (`resources.engine.config`).
+    """
+    meanings = {name: Settings.model_fields[name].description for name in ("workers", "cluster")}
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[LocalEngine]:  # type: ignore[override]
-        """Give stations the engine itself, not this wrapper."""
-        with LocalEngine(self.workers) as engine:
-            yield engine
+    @dg.resource(
+        config_schema={
+            "workers": dg.Field(int, is_required=False, description=meanings["workers"]),
+            "cluster": dg.Field(str, is_required=False, description=meanings["cluster"]),
+        },
+        description="Worker processes of this machine, or of a Ray cluster; those of the settings by default.",
+    )
+    def engine(context: dg.InitResourceContext) -> Iterator[Engine]:
+        with line.engine(**context.resource_config) as running:
+            yield running
+
+    return engine
 
 
 RETRY = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)

@@ -6,7 +6,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 from curation_assets.acquisition.archive import open_archive
-from curation_assets.assets import RETRY, EngineResource, LogReporter, Reporter, asset_of, takedown_list
+from curation_assets.assets import RETRY, LogReporter, Reporter, asset_of, engine_of, takedown_list
 from curation_assets.checks import drift_checks, health_checks
 from curation_assets.jobs import (
     backfill_snapshots,
@@ -65,7 +65,7 @@ def build_definitions(settings: Settings, reporter: Reporter | None = None) -> d
         sensors=[new_snapshots(line)],
         resources={
             "s3": s3,
-            "engine": EngineResource(workers=settings.workers),
+            "engine": engine_of(line),
             "reporter": reporter or LogReporter(),
         },
         executor=dg.in_process_executor,

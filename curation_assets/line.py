@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from curation_assets.acquisition import stations as acquisition
 from curation_assets.acquisition.archive import Archive, open_archive
@@ -10,6 +12,7 @@ from curation_assets.deduplication.cuts import cut
 from curation_assets.deduplication.places import Surroundings
 from curation_assets.deduplication.stations import compare
 from curation_assets.engine.local import Engine, LocalEngine
+from curation_assets.engine.ray import RayEngine
 from curation_assets.filtering import stations as filtering
 from curation_assets.filtering.definitions import LineEdits
 from curation_assets.filtering.edit_stations import edit_stations
@@ -51,9 +54,10 @@ class Line:
     def stations(self) -> list[Station]:
         """All stations of the recipe, each after its inputs."""
         settings, recipe = self.settings, self.recipe
+        lists = settings.lists and settings.lists.absolute()
         warc_files = acquisition.warc_files(self.archive, settings.warcs, settings.sample_seed, settings.exclude_warcs)
         documents = acquisition.documents(self.archive, warc_files.key, recipe.extraction, recipe.loss)
-        url_matches = filtering.url_matches(documents.key, recipe.url_filter, settings.lists)
+        url_matches = filtering.url_matches(documents.key, recipe.url_filter, lists)
         languages = filtering.languages(documents.key, recipe.language)
         signals = filtering.signals(documents.key, languages.key, recipe)
         taken_down = takedowns(self.lake, documents.key)
@@ -102,9 +106,20 @@ class Line:
                 return station.key
         raise KeyError(f"recipe {self.recipe.name} has no table {name}")
 
-    def engine(self) -> LocalEngine:
-        """A new engine with as many workers as the settings say."""
-        return LocalEngine(self.settings.workers)
+    def engine(self, **instead: Any) -> LocalEngine | RayEngine:
+        """A new engine: workers on this machine, or on the cluster of the settings, as many as they say.
+
+        Args:
+            instead: `workers` and `cluster` in place of the settings'.
+        """
+        settings = self.settings.model_copy(update=instead)
+        if settings.cluster is None:
+            return LocalEngine(settings.workers)
+        places = [] if "://" in settings.source else [Path(settings.source).expanduser().absolute()]
+        if settings.lists:
+            places.append(settings.lists.absolute())
+        workers = settings.workers if "workers" in settings.model_fields_set else None
+        return RayEngine(settings.cluster, self.lake.root, places, workers)
 
     def run(
         self,

@@ -4,12 +4,14 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic_settings
 import yaml
-from pydantic import DirectoryPath, Field, FilePath, ValidationError
+from pydantic import AfterValidator, DirectoryPath, Field, FilePath, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from curation_assets.engine.ray import checked_address
 
 PREFIX = "CURATION_"
 SETTINGS_FILE = "CURATION_SETTINGS"
@@ -58,6 +60,10 @@ class Settings(BaseSettings):
 
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0)
     """Worker processes; about 1 GB of memory each."""
+
+    cluster: Annotated[str, AfterValidator(checked_address)] | None = None
+    """A Ray cluster whose workers make the parts: `ray://host:10001`, or `host:6379` or `auto` on one of its nodes;
+    processes of this machine when unset."""
 
     lists: DirectoryPath | None = None
     """Folder of URL block lists in the UT1 layout; the small lists of the package when unset."""

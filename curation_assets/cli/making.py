@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from curation_assets.cli.answers import show_funnel
 from curation_assets.cli.program import (
+    ClusterAddress,
     LakeFolder,
     Overrides,
     RecipeName,
@@ -45,6 +46,7 @@ def run(
     warcs: Annotated[int | None, typer.Option(help="A deterministic sample of so many WARC files.")] = None,
     lake: LakeFolder = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; all cores by default.")] = None,
+    cluster: ClusterAddress = None,
     set: Overrides = None,
 ) -> None:
     """Run the whole line for one snapshot: WARC files to packed shards.
@@ -55,7 +57,9 @@ def run(
         from curation_assets.line import Line
         from curation_assets.runs import materialise
 
-        settings = settings_of(source=source, recipe=recipe, warcs=warcs, lake=lake, workers=workers, set=set)
+        settings = settings_of(
+            source=source, recipe=recipe, warcs=warcs, lake=lake, workers=workers, cluster=cluster, set=set
+        )
         staged = materialise(settings, snapshot, errors)
         show_summary(Line(settings), snapshot, staged)
 

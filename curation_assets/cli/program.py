@@ -35,6 +35,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Replace a recipe's value: extraction.extractor=resiliparse, language_score=0.7."),
 ]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option("--cluster", help="A Ray cluster that makes the parts: ray://host:10001, host:6379 or auto."),
+]
 Snapshot = Annotated[str | None, typer.Option(help="Such as CC-MAIN-2025-05; the newest in the lake by default.")]
 
 
@@ -57,10 +61,11 @@ def plain_errors() -> Iterator[None]:
 def _explained() -> tuple[type[Exception], ...]:
     """Errors whose message is enough. What raises them is imported by then, or is not at work."""
     from curation_assets.acquisition.archive import ArchiveError
+    from curation_assets.engine.local import EngineError
     from curation_assets.provenance.trace import TraceError
     from curation_assets.recipes.loading import RecipeError
 
-    return ArchiveError, LakeError, RecipeError, TraceError, ValueError, OSError
+    return ArchiveError, EngineError, LakeError, RecipeError, TraceError, ValueError, OSError
 
 
 def line_of(**given: Any) -> "Line":

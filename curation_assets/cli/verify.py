@@ -10,8 +10,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from curation_assets.cli.making import next_command
-from curation_assets.cli.program import LakeFolder, Overrides, app, console, errors, plain_errors, settings_of
-from curation_assets.engine.local import LocalEngine
+from curation_assets.cli.program import (
+    ClusterAddress,
+    LakeFolder,
+    Overrides,
+    app,
+    console,
+    errors,
+    plain_errors,
+    settings_of,
+)
+from curation_assets.engine.local import Engine
 from curation_assets.lake.integrity import Fault, Recorded, committed_partitions, look, recorded, set_aside
 from curation_assets.lake.lake import MANIFEST, DamagedError, Key, LakeError, Partition
 from curation_assets.line import Line
@@ -28,6 +37,7 @@ def verify(
     ] = None,
     lake: LakeFolder = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; all cores by default.")] = None,
+    cluster: ClusterAddress = None,
     set: Overrides = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Move damaged files aside, so that the next run makes them again.")
@@ -35,7 +45,7 @@ def verify(
 ) -> None:
     """Read every committed file again and compare it with the SHA-256 in its manifest; exit 1 when one differs."""
     with plain_errors():
-        settings = settings_of(lake=lake, recipe=recipe, workers=workers, set=set)
+        settings = settings_of(lake=lake, recipe=recipe, workers=workers, cluster=cluster, set=set)
         line = Line(settings)
         keys = {station.key for station in line.stations} if recipe else None
         partitions = [
@@ -45,7 +55,8 @@ def verify(
         ]
         if not partitions:
             raise LakeError(f"{line.lake.root} holds nothing to verify: no table is committed there")
-        damaged = find_damage(partitions, settings.workers)
+        with line.engine() as engine:
+            damaged = find_damage(partitions, engine)
         if not damaged:
             return
         if repair:
@@ -57,7 +68,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def find_damage(partitions: list[Partition], workers: int) -> dict[Partition, list[Fault]]:
+def find_damage(partitions: list[Partition], engine: Engine) -> dict[Partition, list[Fault]]:
     """Compare every file of some partitions with their manifests, with a progress bar; prints what it finds."""
     damaged: dict[Partition, list[Fault]] = defaultdict(list)
     owners: dict[str, Partition] = {}
@@ -70,7 +81,7 @@ def find_damage(partitions: list[Partition], workers: int) -> dict[Partition, li
             damaged[partition].append(Fault(partition.folder / MANIFEST, "it cannot be read"))
     size = sum(file.bytes for _, file in items)
     columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with LocalEngine(workers) as engine, Progress(*columns, console=errors) as bars:
+    with Progress(*columns, console=errors) as bars:
         task = bars.add_task("files", total=len(items))
         for fault in engine.map(look, items):
             bars.advance(task)

@@ -23,17 +23,27 @@ THREAD_LIMITS = ("POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "
 PRELOADED = ["curation_assets.preload"]
 
 
-class WorkerDied(Exception):
+class EngineError(Exception):
+    """Tasks cannot be run; the message says why, and what to do."""
+
+
+class WorkerDied(EngineError):
     """A worker process was killed (out of memory, or a fault in native code)."""
 
 
 class Engine(Protocol):
     """All that a station knows about parallelism."""
 
+    @property
+    def workers(self) -> int:
+        """Tasks that run at a time."""
+        ...
+
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Apply an importable function to picklable items; yield results as they are finished.
 
-        Tasks must be idempotent: an item may run more than once when a run is repeated.
+        Tasks must be idempotent: an item may run more than once, even at the same time. They read and write files
+        in the lake, and read those of the source, but no others: they may run on another machine.
         """
         ...
 

@@ -91,7 +91,8 @@ class Finished:
 
         Those that were neither taken nor added are described here, with a fingerprint of the whole partition.
         """
-        staged = {path.name: path for path in self._partition.staging.iterdir() if path != self._kept}
+        # What begins with a dot is unfinished: a task that died on a cluster, and was run again, leaves it.
+        staged = {path.name: path for path in self._partition.staging.iterdir() if not path.name.startswith(".")}
         names = sorted(staged.keys() | self._files.keys())
         files = [self._files.get(name) or describe(staged[name], fingerprint=fingerprint) for name in names]
         return files, len(files) - len(self._taken)

@@ -18,6 +18,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import shutil
 import socket
 import time
@@ -159,10 +160,15 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def temporary_path(path: Path) -> Path:
+    """A name beside `path` for what is to become that file: no other process of any machine uses the same."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file so that a reader sees all of it or none of it, also after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -283,12 +289,25 @@ class Partition:
         """
         write_atomically(self.folder / SURVEY, survey.encode())
 
+    def _require_made(self, manifest: Manifest) -> None:
+        """Raise `LakeError` when a file that is to be published does not lie here, as large as it was made."""
+        for file in manifest.files:
+            path = self.staging / file.name
+            path = path if path.exists() else self.folder / file.name
+            if not path.exists() or path.stat().st_size != file.bytes:
+                raise LakeError(
+                    f"{path} was made, and is not here as it was made: nothing was published. Run again; on a cluster "
+                    "every machine must see the lake as the others do (docs/cluster.md says how to mount it)"
+                )
+
     def commit(self, manifest: Manifest) -> None:
         """Publish: rename the staged files of `manifest` into place, then write the manifest.
 
         Files that are already in place (unchanged since an earlier commit) need not be staged again. The manifest
-        is written beside them first: a full disk is met while the old partition is whole.
+        is written beside them first: a full disk is met while the old partition is whole. Raises `LakeError`, and
+        changes nothing, when a file is missing.
         """
+        self._require_made(manifest)
         prepared = self.staging / MANIFEST
         write_atomically(prepared, manifest.model_dump_json(indent=1).encode() + b"\n")
         if (self.folder / MANIFEST).exists():

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation_assets.lake.disk import explained
-from curation_assets.lake.lake import File, Stats, file_sha256
+from curation_assets.lake.lake import File, Stats, file_sha256, temporary_path
 
 FINGERPRINT = b"curation.fingerprint"
 STATS = b"curation.stats"
@@ -49,7 +49,7 @@ class PartWriter:
         self.observed: Stats = {}
         self._path = path
         self._fingerprint = fingerprint
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._temporary = temporary_path(path)
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._sink = pa.OSFile(str(self._temporary), "wb")

@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -452,9 +452,11 @@ def _make_parts(
     known = {file.name: file for file in committed.files} if committed is not None else {}
     files: dict[str, File] = {}
     todo = []
+    # Listed, not asked for one by one: NFS remembers for a minute that a file was not there.
+    there = {path for folder in (partition.staging, partition.folder) for path in folder.iterdir()}
     for job in jobs:
         name = job.target.name
-        found = _finished(job, partition, known.get(name))
+        found = _finished(job, partition, known.get(name), there)
         if found is None:
             todo.append(job)
         else:
@@ -471,8 +473,8 @@ def _make_parts(
     return [files[job.target.name] for job in jobs], len(todo)
 
 
-def _finished(job: PartJob, partition: Partition, known: File | None) -> File | None:
-    """The part's file when it is already made from the same inputs, staged or in place."""
+def _finished(job: PartJob, partition: Partition, known: File | None, there: Set[Path]) -> File | None:
+    """The part's file when it is already made from the same inputs, staged or in place; `there` lists both."""
     if (
         known is not None
         and known.fingerprint == job.fingerprint
@@ -481,7 +483,7 @@ def _finished(job: PartJob, partition: Partition, known: File | None) -> File | 
     ):
         return known
     for path in (job.target, partition.folder / job.target.name):
-        if path.exists():
+        if path in there:
             try:
                 found = describe(path)
             except (pa.ArrowException, OSError, ValueError):

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curation_assets.lake.lake import temporary_path
 from curation_assets.packing.rows import SEQUENCES
 from curation_assets.packing.shards import ShardError, copy_runs
 
@@ -94,19 +95,24 @@ def write_mds(
     configuration = _configuration(dtype)
     text = _configuration_text(dtype)
     ends = [np.array([4 + 4 * (samples + 1) + len(text)], np.int64)]
-    with path.open("wb") as file:
-        file.seek(int(ends[0][0]))
-        for batch in batches:
-            content, sizes = _encode(batch, np.dtype(dtype))
-            ends.append(ends[-1][-1] + np.cumsum(sizes))
-            if ends[-1][-1] > LARGEST:
-                raise ShardError(f"{path.name}: MDS shards hold less than 4 GiB; lower packing.shard_tokens")
-            file.write(content.data)
-        offsets = np.concatenate(ends)
-        if len(offsets) != samples + 1:
-            raise ShardError(f"{path.name}: {len(offsets) - 1} rows, but {samples} sequences")
-        file.seek(0)
-        file.write(np.uint32(samples).tobytes() + offsets.astype("<u4").tobytes() + text)
+    temporary = temporary_path(path)
+    try:
+        with temporary.open("wb") as file:
+            file.seek(int(ends[0][0]))
+            for batch in batches:
+                content, sizes = _encode(batch, np.dtype(dtype))
+                ends.append(ends[-1][-1] + np.cumsum(sizes))
+                if ends[-1][-1] > LARGEST:
+                    raise ShardError(f"{path.name}: MDS shards hold less than 4 GiB; lower packing.shard_tokens")
+                file.write(content.data)
+            offsets = np.concatenate(ends)
+            if len(offsets) != samples + 1:
+                raise ShardError(f"{path.name}: {len(offsets) - 1} rows, but {samples} sequences")
+            file.seek(0)
+            file.write(np.uint32(samples).tobytes() + offsets.astype("<u4").tobytes() + text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     raw = {"basename": path.name, "bytes": int(offsets[-1]), "hashes": {}}
     return {"samples": samples, "raw_data": raw, "zip_data": None, **configuration}
 

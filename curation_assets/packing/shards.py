@@ -33,6 +33,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from curation_assets.lake.lake import temporary_path
 from curation_assets.packing.sequences import Strategy, count_sequences, cuts, fill
 from curation_assets.packing.tokenizer import Tokenizer
 
@@ -345,7 +346,12 @@ def _index(lengths: np.ndarray, dtype: np.dtype[Any]) -> bytes:
 
 def _write(path: Path, content: bytes | np.ndarray) -> FileInfo:
     data = content if isinstance(content, bytes) else content.view(np.uint8).data
-    path.write_bytes(data)
+    temporary = temporary_path(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return FileInfo(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
