@@ -1,8 +1,11 @@
 """What a run's log says while a station is at work, and what an asset shows when it is done."""
 
+import dagster as dg
 import pytest
 
-from curation_assets.assets import LogReporter, run_metadata, shown_metadata
+from curation_assets.assets import LogReporter, engine_of, run_metadata, shown_metadata
+from curation_assets.engine.local import LocalEngine
+from curation_assets.engine.ray import RayEngine
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 
@@ -54,6 +57,19 @@ def test_a_station_without_parts_says_each_phase_once(line: Line) -> None:
     progress(0, 0, {}, "training")
     progress(0, 0, {}, "training")
     assert lines == ["tokenizer: training; 0 s so far"]
+
+
+def test_a_runs_configuration_chooses_its_engine(line: Line) -> None:
+    resource = {"engine": engine_of(line)}
+    with dg.build_resources(resource) as chosen:
+        assert isinstance(chosen.engine, LocalEngine)
+        assert chosen.engine.workers == line.settings.workers
+    with dg.build_resources(resource, resource_config={"engine": {"config": {"workers": 1}}}) as chosen:
+        assert chosen.engine.workers == 1
+    cluster = {"cluster": "ray://head:10001", "workers": 7}
+    with dg.build_resources(resource, resource_config={"engine": {"config": cluster}}) as chosen:
+        assert isinstance(chosen.engine, RayEngine)
+        assert (chosen.engine.address, chosen.engine.workers) == ("ray://head:10001", 7)
 
 
 def test_plots_are_seen_without_a_click_and_large_ones_are_optional(staged: dict[str, Staged]) -> None:

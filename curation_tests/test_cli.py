@@ -52,6 +52,17 @@ def test_run_makes_shards_and_says_where(sample: Path, tmp_path: Path) -> None:
     assert empty == ["takedowns", "tombstones"]
 
 
+def test_a_cluster_that_is_not_there_is_an_error_of_one_line(sample: Path, tmp_path: Path) -> None:
+    command = ["run", "--snapshot", SAMPLE_SNAPSHOT, "--source", str(sample), "--lake", str(tmp_path / "lake")]
+    done = RUNNER.invoke(app, [*command, "--cluster", "ray://127.0.0.1:1"])
+    assert done.exit_code == 1
+    assert "error: the cluster ray://127.0.0.1:1 (setting cluster" in done.output
+    assert "Traceback" not in done.output
+    wrong = RUNNER.invoke(app, [*command, "--cluster", "head"])
+    assert wrong.exit_code == 1
+    assert "cluster: 'head' is not allowed" in wrong.output
+
+
 def test_what_is_printed_next_can_be_typed(
     line: Line,
     staged: dict[str, Staged],

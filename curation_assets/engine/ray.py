@@ -49,9 +49,8 @@ PROBE = ".cluster-"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
 }
-"""Environment in which Ray reports nothing to its makers, starts no `uv`, and keeps its log from the terminal."""
+"""Environment in which Ray reports nothing to its makers, and does not look for `uv`."""
 
 KNOCK = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 

@@ -291,9 +291,12 @@ class Partition:
 
     def _require_made(self, manifest: Manifest) -> None:
         """Raise `LakeError` when a file that is to be published does not lie here, as large as it was made."""
+        committed = self.committed()
+        before = {file.name: file.sha256 for file in committed.files} if committed is not None else {}
         for file in manifest.files:
             path = self.staging / file.name
-            path = path if path.exists() else self.folder / file.name
+            if not path.exists() and before.get(file.name, file.sha256) == file.sha256:
+                path = self.folder / file.name
             if not path.exists() or path.stat().st_size != file.bytes:
                 raise LakeError(
                     f"{path} was made, and is not here as it was made: nothing was published. Run again; on a cluster "

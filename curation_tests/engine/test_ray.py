@@ -168,9 +168,10 @@ def test_what_is_no_ray_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
             list(engine.map(double, [1]))
 
 
-def test_map_gives_every_result_once(nodes: RayEngine) -> None:
+def test_map_gives_every_result_once_and_says_nothing(nodes: RayEngine, capfd: pytest.CaptureFixture[str]) -> None:
     assert sorted(nodes.map(double, range(20))) == [2 * number for number in range(20)]
     assert list(nodes.map(double, [])) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_tasks_run_on_every_node_with_one_thread(nodes: RayEngine) -> None:

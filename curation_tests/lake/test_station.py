@@ -159,6 +159,61 @@ def test_a_part_that_is_gone_from_the_input_is_deleted(lake: Lake) -> None:
     assert sorted(content(lake, products())) == [".lock", "_checks.json", "_manifest.json", part_name(0)]
 
 
+class Elsewhere(Inline):
+    """An engine on a machine that died once while it wrote, or whose disk is not that of the others."""
+
+    def __init__(self, unseen: str = "") -> None:
+        super().__init__()
+        self.unseen = unseen
+
+    def map(self, function, items) -> Iterator:
+        for item in items:
+            (item.target.parent / f".{item.target.name}.0123456789abcdef.tmp").write_bytes(b"cut off")
+            result = function(item)
+            if item.target.name == self.unseen:
+                item.target.unlink()
+            yield result
+
+
+def test_what_a_dead_task_left_is_not_published(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Elsewhere())
+    assert sorted(content(lake, products())) == [".lock", "_checks.json", "_manifest.json", part_name(0), part_name(1)]
+
+
+def test_what_a_dead_task_left_is_no_file_of_a_station_that_sees_all(lake: Lake) -> None:
+    def leave(job: SnapshotJob) -> dict[str, int]:
+        (job.folder / f".{part_name(0)}.0123456789abcdef.tmp").write_bytes(b"cut off")
+        return write_numbers(job)
+
+    staged = run(replace(numbers((1,)), step=leave), lake, SNAPSHOT, Inline())
+    assert [file.name for file in staged.manifest.files] == [part_name(0)]
+
+
+def test_a_part_that_is_not_seen_here_is_not_published(lake: Lake) -> None:
+    run(numbers((1,), (3,)), lake, SNAPSHOT, Inline())
+    run(products(), lake, SNAPSHOT, Inline())
+    before = content(lake, products())
+    engine = Elsewhere(unseen=part_name(1))
+    with staging(products(3), lake, SNAPSHOT, engine) as staged:
+        staged.__dict__["results"] = []
+        with pytest.raises(LakeError, match=f"{part_name(1)} was made, and is not here as it was made"):
+            staged.publish()
+    assert content(lake, products()) == before
+
+
+def test_one_part_written_twice_at_once_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / part_name(0)
+    rows = pa.table({"doc": [1, 2], "value": [3, 4]}, schema=NUMBERS)
+    with PartWriter(path, NUMBERS, "f") as first:
+        first.write(rows)
+        with PartWriter(path, NUMBERS, "f") as second:
+            second.write(rows)
+        known = path.read_bytes()
+    assert path.read_bytes() == known
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_finished_parts_survive_a_failure_and_nothing_is_published(lake: Lake) -> None:
     run(numbers((1,), (-1,)), lake, SNAPSHOT, Inline())
     with pytest.raises(RuntimeError, match="killed here"):

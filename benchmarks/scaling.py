@@ -1,0 +1,120 @@
+"""Wall time of the stations that map over parts: one worker against two, on this machine's pool and on a Ray cluster.
+
+    python benchmarks/scaling.py [SOURCE SNAPSHOT [PARTS]]
+
+SOURCE is a local folder in Common Crawl's layout. The snapshot's WARC file of median size is listed PARTS times (16),
+so that no part is larger than another, and the stations up to the MinHash signatures run over them with an empty lake.
+A Ray worker is a node of its own, with one core. Workers are warm: the embedded sample went through them first. Needs a
+quiet machine with two cores to spare; without arguments the sample's file is taken, which is nothing but overhead.
+"""
+
+import gzip
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
+from curation_assets.engine.local import Engine, LocalEngine
+from curation_assets.engine.ray import QUIET, RayEngine
+from curation_assets.lake.station import PartStation, run
+from curation_assets.line import Line
+from curation_assets.settings import Settings
+
+LAST = "minhash_signatures"
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
+Walls = dict[str, float]
+
+
+def replicate(source: Path, snapshot: str, parts: int, mirror: Path) -> int:
+    """List the snapshot's WARC file of median size `parts` times in a mirror; bytes of it."""
+    files = sorted((source / "crawl-data" / snapshot).rglob("*.warc.gz"), key=lambda path: path.stat().st_size)
+    if not files:
+        raise SystemExit(f"{source} holds no WARC files of {snapshot}")
+    chosen = files[len(files) // 2]
+    folder = mirror / "crawl-data" / snapshot
+    (folder / "warc").mkdir(parents=True)
+    paths = [folder / "warc" / f"{part:05}.warc.gz" for part in range(parts)]
+    for path in paths:
+        path.symlink_to(chosen.resolve())
+    listed = "".join(f"{path.relative_to(mirror)}\n" for path in paths)
+    (folder / "warc.paths.gz").write_bytes(gzip.compress(listed.encode()))
+    return chosen.stat().st_size
+
+
+def line_of(mirror: Path, lake: Path) -> Line:
+    """The FineWeb line with fast extraction."""
+    return Line(Settings(source=str(mirror), lake=lake, recipe_set={"extraction.extractor": "resiliparse"}))
+
+
+def walls(mirror: Path, snapshot: str, lake: Path, engine: Engine) -> Walls:
+    """Seconds that each station took to make its parts, by name."""
+    found: Walls = {}
+    line = line_of(mirror, lake)
+    for station in line.stations:
+        staged = run(station, line.lake, snapshot, engine)
+        if isinstance(station, PartStation):
+            found[station.name] = staged.seconds
+        if station.name == LAST:
+            break
+    shutil.rmtree(lake)
+    return found
+
+
+def measure(mirror: Path, snapshot: str, sample: Path, folder: Path, engine: Engine) -> Walls:
+    """The same with workers that ran the sample before."""
+    walls(sample, SAMPLE_SNAPSHOT, folder / "warm", engine)
+    return walls(mirror, snapshot, folder / "lake", engine)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Any]:
+    """A head without a core; nodes are added to it."""
+    os.environ.update({**QUIET, "RAY_AUTH_MODE": "disabled"})
+    from ray.cluster_utils import Cluster
+
+    head = {**NODE, "num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder)}
+    started = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+    try:
+        yield started
+    finally:
+        started.shutdown()
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(prefix="ray") as name:
+        folder = Path(name)
+        sample, mirror = folder / "sample", folder / "mirror"
+        write_sample(sample)
+        source, snapshot = (Path(arguments[0]), arguments[1]) if len(arguments) > 1 else (sample, SAMPLE_SNAPSHOT)
+        parts = int(arguments[2]) if len(arguments) > 2 else 16
+        size = replicate(source, snapshot, parts, mirror)
+        print(f"{parts} parts of {size / 1e6:.1f} MB")
+        measured: dict[str, list[Walls]] = {"local": [], "ray": []}
+        for workers in (1, 2):
+            with LocalEngine(workers) as engine:
+                measured["local"].append(measure(mirror, snapshot, sample, folder, engine))
+        with cluster(folder / "ray") as started:
+            for _ in (1, 2):
+                started.add_node(**NODE)
+                with RayEngine(started.address, folder) as engine:
+                    measured["ray"].append(measure(mirror, snapshot, sample, folder, engine))
+    ratios = {}
+    for kind, (one, two) in measured.items():
+        print(f"\n{kind:<22}1 worker   2 workers   times as fast")
+        for station in one:
+            print(f"{station:<20}{one[station]:>8.2f} s{two[station]:>10.2f} s{one[station] / two[station]:>13.2f}")
+        ratios[kind] = sum(one.values()) / sum(two.values())
+        print(f"{'all':<20}{sum(one.values()):>8.2f} s{sum(two.values()):>10.2f} s{ratios[kind]:>13.2f}")
+    one, two = (sum(found.values()) for found in measured["ray"])
+    print(json.dumps({"name": "scaling", "ours": two, "peer": one, "ratio": ratios["ray"], "local": ratios["local"]}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
