@@ -297,7 +297,7 @@ class Partition:
             path = self.staging / file.name
             if not path.exists() and before.get(file.name, file.sha256) == file.sha256:
                 path = self.folder / file.name
-            if not path.exists() or path.stat().st_size != file.bytes:
+            if file_size(path) != file.bytes:
                 raise LakeError(
                     f"{path} was made, and is not here as it was made: nothing was published. Run again; on a cluster "
                     "every machine must see the lake as the others do (docs/cluster.md says how to mount it)"
