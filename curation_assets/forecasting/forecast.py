@@ -16,6 +16,8 @@ from curation_assets.forecasting.sampling import Cost, Part, Sampled, Unit
 
 HOUR = 3600.0
 GIGABYTE = 1e9
+DUCKDB = 1e9
+"""Bytes that a query holds at most (`query.MEMORY_LIMIT`)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class StationForecast:
     bytes: Estimate
     """Written to the lake."""
     memory_bytes: float
-    """Of the driver while it is at this station, beyond what it holds anyway; by a straight line, see the docs."""
+    """Of the driver while it is at this station, beyond what it holds anyway: no less than a run needs."""
     scratch_bytes: float
 
     @property
@@ -54,10 +56,11 @@ class Forecast:
     warc_bytes: Estimate
     documents: Estimate
     kept: Estimate
-    """An upper bound where `deduplicated` is not None: more documents repeat one another in more of them."""
+    """An upper bound where a recipe deduplicates: in more documents, more repeat one another."""
     tokens: Estimate
     """As `kept`."""
-    deduplicated: float | None
+    deduplicated: tuple[float, ...]
+    """See `Sampled.deduplicated`."""
     cpu_seconds: Estimate
     stations: list[StationForecast]
     start_driver_seconds: float
@@ -136,7 +139,8 @@ def _station(
     scaled: Callable[[Callable[[str, Part], float]], Estimate],
 ) -> StationForecast:
     size = by_unit[cost.unit]
-    looked = min(size, cost.ceiling * sum(part.size(cost.unit) for part in parts.values()))
+    seen = sum(part.size(cost.unit) for part in parts.values())
+    looked = min(size, cost.ceiling * seen)
     return StationForecast(
         name=cost.name,
         part_seconds=scaled(lambda stem, _: cost.parts.get(stem, 0.0)).value if cost.parts else 0.0,
@@ -145,7 +149,7 @@ def _station(
         bytes=scaled(lambda stem, part: cost.files.get(stem, 0) + cost.rest.rate * part.size(cost.unit)).plus(
             cost.rest.fixed
         ),
-        memory_bytes=cost.memory.at(looked),
+        memory_bytes=min(cost.memory.at(looked), max(DUCKDB, cost.memory.at(seen))) + cost.held * size,
         scratch_bytes=cost.scratch.at(looked),
     )
 
@@ -170,7 +174,7 @@ class Schedule:
 def schedule(found: Forecast, cores: int, machines: int = 1) -> Schedule:
     """How long a run takes: parts in waves of as many as there are workers, then what the driver does alone.
 
-    Each station waits for the one before it. A worker has a core to itself; cores are those of the machine that sampled.
+    Each station waits for the one before it. A worker has a core to itself, of the kind that the sample was made on.
     """
     workers = cores * machines
     waves = math.ceil(found.files / workers) / found.files

@@ -7,7 +7,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TICKS = os.sysconf("SC_CLK_TCK")
-LOOK_SECONDS = 0.1
-"""How often the scratch space of a station is looked at."""
+LOOK_SECONDS = 0.2
+"""How often sandboxes and temporary files are looked at."""
 
 
 class Usage(NamedTuple):
@@ -35,7 +35,7 @@ class Usage(NamedTuple):
     """Seconds, those of ended child processes (the extraction sandbox) included."""
     wall: float
     memory: int
-    """Bytes that the process and its largest child have held at most so far."""
+    """Bytes that the process has held at most so far, without its children."""
 
 
 @dataclass
@@ -62,8 +62,7 @@ def _metered(item: Any, function: Callable[[Any], Any]) -> tuple[Any, Usage]:
     began, cpu = time.perf_counter(), _cpu()
     result = function(item)
     part = item.target.stem if isinstance(item, PartJob) else None
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    memory = 1024 * (own.ru_maxrss + children.ru_maxrss)
+    memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return result, Usage(part, os.getpid(), _cpu() - cpu, time.perf_counter() - began, memory)
 
 
@@ -73,8 +72,18 @@ def _cpu() -> float:
     return time.process_time() + times.children_user + times.children_system
 
 
-def below(pid: int) -> float:
-    """CPU seconds of all live descendants of a process and of what those have waited for, to a hundredth."""
+class Process(NamedTuple):
+    """A live descendant of a process."""
+
+    pid: int
+    depth: int
+    """1 for a child."""
+    cpu: float
+    """CPU seconds, those of children that it waited for included, to a hundredth."""
+
+
+def descendants(pid: int) -> list[Process]:
+    """All live ones, as `/proc` shows them now."""
     children: dict[int, list[int]] = {}
     seconds: dict[int, float] = {}
     for folder in Path("/proc").iterdir():
@@ -87,12 +96,22 @@ def below(pid: int) -> float:
             child = int(folder.name)
             children.setdefault(int(fields[1]), []).append(child)
             seconds[child] = sum(map(int, fields[11:15])) / TICKS
-    found, total = list(children.get(pid, [])), 0.0
-    while found:
-        child = found.pop()
-        total += seconds[child]
-        found += children.get(child, [])
-    return total
+    found: list[Process] = []
+    reached = [(child, 1) for child in children.get(pid, [])]
+    while reached:
+        child, depth = reached.pop()
+        found.append(Process(child, depth, seconds[child]))
+        reached += [(below, depth + 1) for below in children.get(child, [])]
+    return found
+
+
+def status(pid: int | str, name: str) -> int:
+    """A line of a process's status in bytes, such as VmRSS or VmHWM; 0 where it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return 1024 * int(line.split()[1])
+    return 0
 
 
 @dataclass
@@ -107,56 +126,60 @@ class Spent:
     """Bytes that this process held at most, beyond what it held before."""
     peak: int = 0
     """Bytes that it held at most."""
+    sandbox: int = 0
+    """Bytes that the largest child of a worker held at most."""
     scratch: int = 0
     """Bytes that lay in the watched folder at most."""
+
+
+WORKER_DEPTH = 2
+"""Workers are children of the fork server."""
 
 
 @contextmanager
 def spending(folder: Path | None = None) -> Iterator[Spent]:
     """Measure this process and its descendants, and how full a folder gets, until the context is left."""
     spent = Spent()
-    _forget_peak()
-    held, own, others = _status("VmRSS"), _cpu(), below(os.getpid())
-    with _watched(folder, spent):
+    with suppress(OSError):  # where VmHWM cannot be begun anew it stays that of the whole process, which is no less
+        Path("/proc/self/clear_refs").write_text("5")
+    held, own, others = status("self", "VmRSS"), _cpu(), _below()
+    with _watched(folder, spent) as watching:
         yield spent
-    spent.driver = _cpu() - own
-    spent.workers = max(below(os.getpid()) - others, 0.0)
-    spent.peak = _status("VmHWM")
+    spent.driver = _cpu() - own - watching.seconds
+    spent.workers = max(_below() - others, 0.0)
+    spent.peak = status("self", "VmHWM")
     spent.memory = max(spent.peak - held, 0)
 
 
-def _forget_peak() -> None:
-    """Let VmHWM begin anew; where that is not allowed it stays that of the whole process, which is no less."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
+def _below() -> float:
+    return sum(process.cpu for process in descendants(os.getpid()))
 
 
-def _status(name: str) -> int:
-    """A line of this process's status, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return 1024 * int(line.split()[1])
-    return 0
+@dataclass
+class _Watching:
+    """CPU seconds that it took to watch."""
+
+    seconds: float = 0.0
 
 
 @contextmanager
-def _watched(folder: Path | None, spent: Spent) -> Iterator[None]:
-    """Look at a folder now and then from another thread; what lies there between two looks is not seen."""
-    if folder is None:
-        yield
-        return
-    ended = Event()
+def _watched(folder: Path | None, spent: Spent) -> Iterator[_Watching]:
+    """Look at sandboxes and a folder now and then, from another thread; what is there between two looks is not seen."""
+    ended, watching = Event(), _Watching()
 
     def watch() -> None:
         while not ended.wait(LOOK_SECONDS):
-            spent.scratch = max(spent.scratch, _size(folder))
+            for process in descendants(os.getpid()):
+                if process.depth > WORKER_DEPTH:
+                    spent.sandbox = max(spent.sandbox, status(process.pid, "VmHWM"))
+            if folder is not None:
+                spent.scratch = max(spent.scratch, _size(folder))
+            watching.seconds = time.thread_time()
 
     thread = Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield
+        yield watching
     finally:
         ended.set()
         thread.join()

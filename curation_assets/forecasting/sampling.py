@@ -1,32 +1,33 @@
 """Run the line on a sample of a snapshot's WARC files and note what each station costs.
 
-Three passes on one set of processes, in a temporary lake that is deleted: the embedded sample snapshot twice, then the
-files. What the first pass costs beyond the second is start-up (libraries, kernels), paid once a process. What a global
-station costs in the second and in the third gives its fixed part and what each further document adds. Parts are
-measured one by one in the workers, because it is their differences that the interval is made of.
+Four passes on one set of processes, in a temporary lake that is deleted: the embedded sample snapshot twice, then half
+of the files, then all of them. What the first pass costs beyond the second is start-up (libraries, kernels), paid once
+a process. What a global station costs in the second and in the last gives its fixed part and what each further document
+adds; the third, whose parts are used again, takes what is only loaded for data of this size out of that, and shows how
+deduplication finds more in more documents. Parts are measured one by one in the workers: the interval is made of their
+differences.
 """
 
 import math
-import resource
 import tempfile
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-from curation_assets.acquisition.archive import Archive, LocalArchive, MissingFileError, sample_files
+from curation_assets.acquisition.archive import Archive, LocalArchive, MissingFileError
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 from curation_assets.acquisition.stations import WarcList, chosen_files
 from curation_assets.engine.local import LocalEngine
 from curation_assets.forecasting.estimator import Growth, Whole, growth
-from curation_assets.forecasting.metering import MeteredEngine, Usage, spending
+from curation_assets.forecasting.metering import MeteredEngine, Usage, spending, status
 from curation_assets.lake.checks import CheckFailed
-from curation_assets.lake.lake import Key, LakeError, Manifest
+from curation_assets.lake.lake import Key, LakeError, Manifest, Stats
 from curation_assets.lake.parts import part_name, read_table
 from curation_assets.lake.progress import Progress
-from curation_assets.lake.station import PartStation, SnapshotStation, Staged, Station, staging
+from curation_assets.lake.station import PartStation, SnapshotStation, Station, staging
 from curation_assets.line import Line
 from curation_assets.packing.stations import TokenizerParameters
 from curation_assets.provenance.measuring import MEASURED_PARTS
@@ -37,6 +38,17 @@ Unit = Literal["bytes", "documents", "kept"]
 
 BOUNDED = ("tokenizer", "profile", "snapshot_report")
 """Tables whose size does not grow with the snapshot."""
+
+HELD = {
+    "minhash_duplicates": (126.0, 0.0),
+    "simhash_duplicates": (140.0, 0.0),
+    "substring_duplicates": (64.0, 0.13),
+    "bloom_duplicates": (0.0, 0.2),
+    "packed_sequences": (64.0, 0.0),
+}
+"""Bytes of memory for each document, and for each byte of its text, as measured on a million documents
+(docs/performance.md, docs/recipes.md): a sample is too small to tell them from buffers. All other global stations are
+DuckDB's, which holds `MEMORY_LIMIT` at most."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,8 @@ class Cost:
     """Bytes written besides."""
     memory: Growth
     """Bytes that the driver holds at most, beyond what it held before."""
+    held: float
+    """Of these, bytes for each of `unit` of a station that is known to hold something of every document."""
     scratch: Growth
     """Bytes of temporary files at most."""
     ceiling: float = math.inf
@@ -106,42 +120,18 @@ class Sampled:
     driver_peak: int
     """Bytes that it held at most."""
     busy: float
-    """CPU time of parts over their time on the clock: below 1 they waited for the source, the disk or other programs."""
-    deduplicated: float | None
-    """Share of the documents which came to deduplication that it dropped; None where a recipe has none."""
+    """CPU time of parts over their time on the clock; less than 1 where they waited, for the source or a core."""
+    deduplicated: tuple[float, ...]
+    """Share of the documents which came to deduplication that it dropped, in half of the sample and in all of it; empty
+    for a recipe without."""
 
     def sizes(self) -> list[float]:
         """Of the sampled parts, in the unit of `whole`."""
         return [float(part.bytes) if self.sized else 1.0 for part in self.parts.values()]
 
 
-class Watch(Protocol):
-    """Told how far the sampling is."""
-
-    def warming(self, done: int, total: int) -> None:
-        """Stations of the first two passes."""
-        ...
-
-    def progress(self, station: Station) -> Progress | None:
-        """For a station of the sample."""
-        ...
-
-    def published(self, staged: Staged) -> None:
-        """A station of the sample is done."""
-        ...
-
-
-class Unwatched:
-    """Tells nobody."""
-
-    def warming(self, done: int, total: int) -> None:
-        """Ignored."""
-
-    def progress(self, station: Station) -> Progress | None:
-        """None."""
-
-    def published(self, staged: Staged) -> None:
-        """Ignored."""
+Watch = Callable[[str, int, int, str], None]
+"""Told how far the sampling is: the pass, stations that are done in it, stations in all, and what is at work."""
 
 
 def sample(settings: Settings, snapshot: str, files: int, watch: Watch | None = None, used: float = 0.0) -> Sampled:
@@ -159,7 +149,6 @@ def sample(settings: Settings, snapshot: str, files: int, watch: Watch | None = 
         LakeError: temporary files cannot be written, or the data of the sample breaks a check, as a run's would.
         ValueError: fewer than two files of several.
     """
-    watch = watch or Unwatched()
     line = Line(settings)
     params = WarcList(
         source=line.archive.source, warcs=settings.warcs, seed=settings.sample_seed, exclude=settings.exclude_warcs
@@ -175,22 +164,26 @@ def sample(settings: Settings, snapshot: str, files: int, watch: Watch | None = 
     ):
         folder, engine = Path(name), MeteredEngine(local)
         write_sample(folder / "sample")
-        known = {"source": str(folder / "sample"), "warcs": None, "exclude_warcs": ()}
+        embedded = settings.model_copy(
+            update={"source": str(folder / "sample"), "warcs": None, "exclude_warcs": (), "lake": folder / "cold"}
+        )
+        cold = _Pass(Line(embedded), SAMPLE_SNAPSHOT, "start-up", engine, watch, must_pass=False)
+        cold.run()
+        line = Line(embedded.model_copy(update={"lake": folder / "warm"}))
+        warm = _Pass(line, SAMPLE_SNAPSHOT, "fixed costs", engine, watch, must_pass=False)
+        warm.run()
+        held = status("self", "VmRSS")
         passes = []
-        for number in range(2):
-            lake = folder / f"lake-{number}"
-            small = Line(settings.model_copy(update={**known, "lake": lake}))
-            passes.append(_Pass(small, SAMPLE_SNAPSHOT))
-            for done, station in enumerate(small.stations, 1):
-                passes[-1].run(station, engine, None, must_pass=False)
-                watch.warming(number * len(small.stations) + done, 2 * len(small.stations))
-        line = Line(settings.model_copy(update={"lake": folder / "lake", "warcs": files}))
-        held = resident()
-        real = _Pass(line, snapshot)
-        for station in line.stations:
-            watch.published(real.run(station, engine, watch.progress(station)))
-        cold, warm = passes
+        for count in sorted({max(files // 2, 1), files}):
+            line = Line(settings.model_copy(update={"lake": folder / "lake", "warcs": count}))
+            title = f"{count} WARC file{'s' * (count != 1)}"
+            passes.append(_Pass(line, snapshot, title, engine, watch))
+            passes[-1].run()
+        real = passes[-1]
+        for name, seen in real.seen.items():
+            seen.parts = {stem: cpu for one in passes for stem, cpu in one.seen[name].parts.items()}
         parts, few = real.parts(), warm.parts()
+        usages = [usage for one in passes for usage in one.usages]
         return Sampled(
             snapshot=snapshot,
             recipe=line.recipe.name,
@@ -202,20 +195,16 @@ def sample(settings: Settings, snapshot: str, files: int, watch: Watch | None = 
                 driver=used + max(cold.driver - warm.driver, 0.0),
                 worker=max(cold.workers - warm.workers, 0.0) / max(len(cold.processes), 1),
             ),
-            worker_memory=max((usage.memory for one in (cold, warm, real) for usage in one.usages), default=0),
+            worker_memory=max((usage.memory for usage in (*warm.usages, *usages)), default=0)
+            + max(seen.sandbox for one in (warm, *passes) for seen in one.seen.values()),
             driver_memory=held,
-            driver_peak=max(seen.peak for seen in real.seen.values()),
-            busy=_busy(real.usages),
-            deduplicated=_deduplicated(real),
+            driver_peak=max(seen.peak for one in passes for seen in one.seen.values()),
+            busy=_busy(usages),
+            deduplicated=tuple(share for one in passes if (share := _deduplicated(one)) is not None),
         )
 
 
-def resident() -> int:
-    """Bytes that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-@dataclass(frozen=True)
+@dataclass
 class _Seen:
     """One station in one pass."""
 
@@ -225,6 +214,7 @@ class _Seen:
     parts: Mapping[str, float]
     memory: int
     peak: int
+    sandbox: int
     scratch: int
 
 
@@ -234,30 +224,43 @@ class _Pass:
 
     line: Line
     snapshot: str
+    title: str
+    engine: MeteredEngine
+    watch: Watch | None
+    must_pass: bool = True
     seen: dict[str, _Seen] = field(default_factory=dict)
     usages: list[Usage] = field(default_factory=list)
     driver: float = 0.0
     workers: float = 0.0
 
-    def run(
-        self, station: Station, engine: MeteredEngine, progress: Progress | None, must_pass: bool = True
-    ) -> Staged:
-        """Run one station and note what it took."""
+    def run(self) -> None:
+        """Run all stations and note what each took."""
+        stations = self.line.stations
+        for number, station in enumerate(stations):
+            self._run(station, partial(self._tell, number, station.name))
+            self._tell(number + 1, "", 0, 0, {})
+
+    def _tell(self, number: int, name: str, done: int, total: int, stats: Stats, phase: str = "") -> None:
+        if self.watch:
+            parts = f", {done} of {total} parts" if total and not phase else ""
+            self.watch(self.title, number, len(self.line.stations), f"{name}{parts}")
+
+    def _run(self, station: Station, progress: Progress) -> None:
         partition = self.line.lake.partition(station.key, self.snapshot)
         watched = partition.staging if isinstance(station, SnapshotStation) else None
         try:
             with (
                 spending(watched) as spent,
-                staging(station, self.line.lake, self.snapshot, engine, progress) as staged,
+                staging(station, self.line.lake, self.snapshot, self.engine, progress) as staged,
             ):
                 # The embedded snapshot is damaged on purpose, which a strict recipe need not bear.
-                if must_pass or not staged.failed:
+                if self.must_pass or not staged.failed:
                     staged.publish()
                 else:
                     staged.partition.commit(staged.manifest)
         except CheckFailed as error:
             raise LakeError(f"{error} A run would end there, too.") from error
-        usages = engine.taken()
+        usages = self.engine.taken()
         parts = {usage.part: usage.cpu for usage in usages if usage.part is not None}
         self.seen[station.name] = _Seen(
             manifest=staged.manifest,
@@ -266,12 +269,12 @@ class _Pass:
             parts=parts,
             memory=spent.memory,
             peak=spent.peak,
+            sandbox=spent.sandbox,
             scratch=max(spent.scratch - staged.manifest.bytes, 0),
         )
         self.usages += usages
         self.driver += spent.driver
         self.workers += spent.workers
-        return staged
 
     @property
     def processes(self) -> set[int]:
@@ -336,6 +339,7 @@ def _cost(
         files=by_part,
         rest=rest,
         memory=line_of("memory"),
+        held=_held(station, real) / max(large, 1),
         scratch=line_of("scratch"),
         ceiling=_ceiling(station, real, len(parts)),
     )
@@ -370,6 +374,16 @@ def _ceiling(station: Station, real: _Pass, parts: int) -> float:
         text = real.seen["corpus"].manifest.stats.get("text_bytes", 0)
         return 1.0 if station.params.given or not text else max(station.params.sample_bytes / text, 1.0)
     return math.inf
+
+
+def _held(station: Station, real: _Pass) -> float:
+    """Bytes that a station holds for the sample's documents by what is known of it."""
+    if station.name not in HELD:
+        return 0.0
+    stats, corpus = real.seen[station.name].manifest.stats, real.seen["corpus"].manifest
+    text = corpus.stats.get("text_bytes", 0) / max(corpus.rows, 1)
+    of_document, of_byte = HELD[station.name]
+    return stats.get("rows_in", 0) * (of_document + of_byte * text)
 
 
 def _busy(usages: Sequence[Usage]) -> float:
