@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TICKS = os.sysconf("SC_CLK_TCK")
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 """How often sandboxes and temporary files are looked at."""
 
 

@@ -167,17 +167,17 @@ def sample(settings: Settings, snapshot: str, files: int, watch: Watch | None = 
         embedded = settings.model_copy(
             update={"source": str(folder / "sample"), "warcs": None, "exclude_warcs": (), "lake": folder / "cold"}
         )
-        cold = _Pass(Line(embedded), SAMPLE_SNAPSHOT, "start-up", engine, watch, must_pass=False)
+        cold = Pass(Line(embedded), SAMPLE_SNAPSHOT, "start-up", engine, watch, must_pass=False)
         cold.run()
         line = Line(embedded.model_copy(update={"lake": folder / "warm"}))
-        warm = _Pass(line, SAMPLE_SNAPSHOT, "fixed costs", engine, watch, must_pass=False)
+        warm = Pass(line, SAMPLE_SNAPSHOT, "fixed costs", engine, watch, must_pass=False)
         warm.run()
         held = status("self", "VmRSS")
         passes = []
         for count in sorted({max(files // 2, 1), files}):
             line = Line(settings.model_copy(update={"lake": folder / "lake", "warcs": count}))
             title = f"{count} WARC file{'s' * (count != 1)}"
-            passes.append(_Pass(line, snapshot, title, engine, watch))
+            passes.append(Pass(line, snapshot, title, engine, watch))
             passes[-1].run()
         real = passes[-1]
         for name, seen in real.seen.items():
@@ -205,7 +205,7 @@ def sample(settings: Settings, snapshot: str, files: int, watch: Watch | None = 
 
 
 @dataclass
-class _Seen:
+class Seen:
     """One station in one pass."""
 
     manifest: Manifest
@@ -219,7 +219,7 @@ class _Seen:
 
 
 @dataclass
-class _Pass:
+class Pass:
     """The line on a snapshot, station by station."""
 
     line: Line
@@ -228,7 +228,7 @@ class _Pass:
     engine: MeteredEngine
     watch: Watch | None
     must_pass: bool = True
-    seen: dict[str, _Seen] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     usages: list[Usage] = field(default_factory=list)
     driver: float = 0.0
     workers: float = 0.0
@@ -262,7 +262,7 @@ class _Pass:
             raise LakeError(f"{error} A run would end there, too.") from error
         usages = self.engine.taken()
         parts = {usage.part: usage.cpu for usage in usages if usage.part is not None}
-        self.seen[station.name] = _Seen(
+        self.seen[station.name] = Seen(
             manifest=staged.manifest,
             driver=spent.driver,
             pool=max(spent.workers - math.fsum(parts.values()), 0.0),
@@ -313,7 +313,7 @@ def _bytes(archive: Archive, listed: Iterable[str]) -> int | None:
 
 
 def _cost(
-    station: Station, line: Line, warm: _Pass, real: _Pass, few: Mapping[str, Part], parts: Mapping[str, Part]
+    station: Station, line: Line, warm: Pass, real: Pass, few: Mapping[str, Part], parts: Mapping[str, Part]
 ) -> Cost:
     unit = _unit(station, line)
     small, large = (sum(part.size(unit) for part in found.values()) for found in (few, parts))
@@ -366,7 +366,7 @@ def _ancestors(station: Station, line: Line) -> set[Key]:
     return found
 
 
-def _ceiling(station: Station, real: _Pass, parts: int) -> float:
+def _ceiling(station: Station, real: Pass, parts: int) -> float:
     """See `Cost.ceiling`."""
     if station.name == "snapshot_report":
         return max(MEASURED_PARTS / parts, 1.0)
@@ -376,7 +376,7 @@ def _ceiling(station: Station, real: _Pass, parts: int) -> float:
     return math.inf
 
 
-def _held(station: Station, real: _Pass) -> float:
+def _held(station: Station, real: Pass) -> float:
     """Bytes that a station holds for the sample's documents by what is known of it."""
     if station.name not in HELD:
         return 0.0
@@ -391,7 +391,7 @@ def _busy(usages: Sequence[Usage]) -> float:
     return min(math.fsum(usage.cpu for usage in usages if usage.part is not None) / wall, 1.0) if wall else 1.0
 
 
-def _deduplicated(real: _Pass) -> float | None:
+def _deduplicated(real: Pass) -> float | None:
     """See `Sampled.deduplicated`."""
     stations = [station for station in real.line.stations if station.group == "deduplication"]
     if not stations:
