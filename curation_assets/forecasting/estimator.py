@@ -104,10 +104,10 @@ class Growth(NamedTuple):
 def growth(small: tuple[float, float], large: tuple[float, float]) -> Growth:
     """The line through two measurements (size, amount) that neither falls nor begins below zero.
 
-    What is the same or less at the larger size is fixed at what it is there.
+    It always goes through the second. What is no more at the larger size is fixed at what the second says.
     """
-    (size, amount), (larger, more) = small, large
-    if larger <= size or more <= amount:
-        return Growth(more, 0.0)
-    rate = (more - amount) / (larger - size)
-    return Growth(more - rate * larger, rate) if rate * larger <= more else Growth(0.0, more / larger)
+    (size, amount), (other, there) = small, large
+    rate = (there - amount) / (other - size) if other != size else 0.0
+    if rate <= 0:
+        return Growth(there, 0.0)
+    return Growth(there - rate * other, rate) if rate * other <= there else Growth(0.0, there / other)

@@ -329,7 +329,8 @@ def _cost(
         case SnapshotStation(name=name) if name in BOUNDED:
             by_part, rest = {}, Growth(now.manifest.bytes, 0.0)
         case _:
-            by_part, rest = {}, growth((small, before.manifest.bytes), (large, now.manifest.bytes))
+            by_part, line_of_rest = {}, growth((small, _grows(before.manifest)), (large, _grows(now.manifest)))
+            rest = Growth(line_of_rest.fixed + now.manifest.bytes - _grows(now.manifest), line_of_rest.rate)
     return Cost(
         name=station.name,
         unit=unit,
@@ -343,6 +344,11 @@ def _cost(
         scratch=line_of("scratch"),
         ceiling=_ceiling(station, real, len(parts)),
     )
+
+
+def _grows(manifest: Manifest) -> int:
+    """Bytes of all files but the JSON ones, which describe: the tokenizer beside the shards, their manifest."""
+    return sum(file.bytes for file in manifest.files if not file.name.endswith(".json"))
 
 
 def _unit(station: Station, line: Line) -> Unit:
