@@ -39,6 +39,9 @@ Unit = Literal["bytes", "documents", "kept"]
 BOUNDED = ("tokenizer", "profile", "snapshot_report")
 """Tables whose size does not grow with the snapshot."""
 
+DESCRIBING = ".json"
+"""Ending of files that describe others, whatever their number: the tokenizer beside the shards, their manifest."""
+
 HELD = {
     "minhash_duplicates": (126.0, 0.0),
     "simhash_duplicates": (140.0, 0.0),
@@ -329,8 +332,8 @@ def _cost(
         case SnapshotStation(name=name) if name in BOUNDED:
             by_part, rest = {}, Growth(now.manifest.bytes, 0.0)
         case _:
-            by_part, line_of_rest = {}, growth((small, _grows(before.manifest)), (large, _grows(now.manifest)))
-            rest = Growth(line_of_rest.fixed + now.manifest.bytes - _grows(now.manifest), line_of_rest.rate)
+            grows = sum(file.bytes for file in now.manifest.files if not file.name.endswith(DESCRIBING))
+            by_part, rest = {}, Growth(now.manifest.bytes - grows, grows / max(large, 1))
     return Cost(
         name=station.name,
         unit=unit,
@@ -344,11 +347,6 @@ def _cost(
         scratch=line_of("scratch"),
         ceiling=_ceiling(station, real, len(parts)),
     )
-
-
-def _grows(manifest: Manifest) -> int:
-    """Bytes of all files but the JSON ones, which describe: the tokenizer beside the shards, their manifest."""
-    return sum(file.bytes for file in manifest.files if not file.name.endswith(".json"))
 
 
 def _unit(station: Station, line: Line) -> Unit:
