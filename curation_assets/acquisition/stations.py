@@ -113,7 +113,7 @@ def survey_source(snapshot: str, archive: Archive, params: WarcList) -> list[Any
         listed = archive.warc_files(snapshot)
         if not isinstance(archive, LocalArchive):
             return listed
-        looks = [Path(archive.place(path)).stat() for path in _chosen(listed, params)]
+        looks = [Path(archive.place(path)).stat() for path in chosen_files(listed, params)]
     except (ArchiveError, OSError):
         return None
     return [listed, [[look.st_size, look.st_mtime_ns, look.st_ctime_ns] for look in looks]]
@@ -126,7 +126,7 @@ def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
     """
     listed = archive.warc_files(job.snapshot)
     number = {path: part for part, path in enumerate(listed)}
-    chosen = _chosen(listed, job.params)
+    chosen = chosen_files(listed, job.params)
     size: dict[str, int | None] = {}
     hashes: dict[str, str] = {}
     if isinstance(archive, LocalArchive):
@@ -151,7 +151,8 @@ def list_warc_files(job: SnapshotJob, archive: Archive) -> Stats:
     return {"rows_in": len(listed), "rows_out": len(chosen)} | ({f"lost_files.{MISSING}": missing} if missing else {})
 
 
-def _chosen(listed: list[str], params: WarcList) -> list[str]:
+def chosen_files(listed: list[str], params: WarcList) -> list[str]:
+    """Those of a snapshot's files that are taken. Raises `ArchiveError` when one that is left out is not listed."""
     excluded = set(params.exclude)
     if unknown := excluded - set(listed):
         raise ArchiveError(f"the snapshot lists no {min(unknown)}: see the setting exclude_warcs")
