@@ -41,7 +41,7 @@ test: $(VENV)/.ready  ## run the whole test suite
 	@$(BIN)/python -m pytest
 
 torture: $(VENV)/.ready  ## kill a hundred runs at any moment; what they resume to must be the same bytes
-	@$(BIN)/python -m pytest curation_tests/test_survival.py --kills 100
+	@$(BIN)/python -m pytest curation_tests/test_survival.py --kills 100 -rP
 
 dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
 	@mkdir -p $(CURATION_STATE)

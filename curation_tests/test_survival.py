@@ -1,6 +1,6 @@
 """Runs that are killed, raced and misled about the time end with the bytes of an undisturbed one.
 
-`make torture` kills a hundred times; the normal suite ten times.
+`make torture` kills a hundred times, and says which stations that struck; the normal suite ten times.
 """
 
 import os
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,13 @@ from pathlib import Path
 import pytest
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.lake.lake import MANIFEST, Lake
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 
 DRIVER = Path(__file__).with_name("driver.py")
+CHANGES = 19
+"""So many changes of its files does each table see at least."""
 Content = dict[str, bytes]
 
 
@@ -66,34 +70,68 @@ def finish(line: Line, lake: Path, *options: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def first_made(process: subprocess.Popen[str]) -> bool:
-    """Wait until a station has been made, not found; False when the line ended before."""
+class Struck(Counter[tuple[str, str]]):
+    """How often each station was killed, and at what."""
+
+    def note(self, printed: str) -> None:
+        """Count a killed run by what it printed: the station that had begun, and the change that it died before."""
+        at, how = "its start", "at any time"
+        for told in printed.splitlines():
+            if told.endswith(" begins"):
+                at = told.removesuffix(" begins")
+            elif told.startswith("killed before "):
+                # What is renamed into place from staging, or removed beside it, belongs to a commit.
+                making = "/.staging/" in told and (" open " in told or ".tmp" in told or " os.mkdir " in told)
+                how = "while it was made" if making and MANIFEST not in told else "in a commit"
+        self[at, how] += 1
+
+    def of(self, station: str) -> int:
+        """How often a station was killed."""
+        return sum(count for (struck, _), count in self.items() if struck == station)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{count:4} {station}, {how}" for (station, how), count in sorted(self.items()))
+
+
+def printed_by(process: subprocess.Popen[str], until: str = "\0") -> str:
+    """What a driver prints, up to a line that ends so, or to its end."""
     assert process.stdout is not None
-    return any(printed.endswith("made\n") for printed in process.stdout)
+    printed = ""
+    for told in process.stdout:
+        printed += told
+        if told.endswith(until):
+            break
+    return printed
 
 
 def test_killed_anywhere_it_goes_on_to_the_same_bytes(
     line: Line, undisturbed: Content, tmp_path: Path, kills: int
 ) -> None:
-    """Half of the kills strike before a change of the lake's files, in commits too; half at any time.
+    """Half of the kills strike at any time, half before a change of the files of a table, in its commit too.
 
-    Each run goes on where the one before it was killed. When one gets through, its lake is compared, and the next
-    one begins with an empty lake.
+    Those are of a table that was killed least. Each run goes on where the one before it was killed. When one gets
+    through, its lake is compared, and the next one begins with an empty lake.
     """
     moments = random.Random(kills)
+    struck = Struck()
     lakes = compared = 0
     lake = tmp_path / "0"
     for kill in range(kills):
         if kill % 2:
-            options = ["--die-at", str(moments.randint(1, 120))]
+            here = Lake(lake)
+            missing = [one for one in line.stations if here.partition(one.key, SAMPLE_SNAPSHOT).committed() is None]
+            least = min((struck.of(station.name) for station in missing), default=0)
+            station = moments.choice([one for one in missing if struck.of(one.name) == least] or line.stations)
+            options = ["--die-in", station.name, "--die-at", str(moments.randint(2, CHANGES))]
             with started(command(line, lake, *options)) as process:
-                _, told = process.communicate(timeout=120)
+                printed, told = process.communicate(timeout=120)
         else:
             with started(command(line, lake)) as process:
-                if first_made(process):
-                    time.sleep(moments.uniform(0, 1.5))
-                    kill_group(process)
-                _, told = process.communicate(timeout=120)
+                printed = printed_by(process, until=" made\n")
+                time.sleep(moments.uniform(0, 1.5))
+                kill_group(process)
+                rest, told = process.communicate(timeout=120)
+                printed += rest
         assert process.returncode in (0, -signal.SIGKILL), told
         if process.returncode == 0:
             assert content(lake) == undisturbed
@@ -101,9 +139,14 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(
             shutil.rmtree(lake)
             lakes += 1
             lake = tmp_path / str(lakes)
+        else:
+            struck.note(printed)
     finish(line, lake)
     assert content(lake) == undisturbed
-    assert compared < kills, "no run was killed before its end"
+    print(f"{struck.total()} of {kills} runs were killed, {compared + 1} lakes compared:\n{struck}")
+    assert any(how == "in a commit" for _, how in struck)
+    if kills >= 5 * len(line.stations):
+        assert all(struck.of(station.name) for station in line.stations)
 
 
 def workers_of(driver: int) -> list[int]:
