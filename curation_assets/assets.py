@@ -20,7 +20,7 @@ from curation_assets.acquisition.archive import ArchiveError, BrokenTransferErro
 from curation_assets.acquisition.loss import CAUSES
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.checks import CheckFailed, CheckResult
-from curation_assets.lake.lake import TAKEDOWN_LIST, Stats
+from curation_assets.lake.lake import TAKEDOWN_LIST, DamagedError, Stats
 from curation_assets.lake.progress import Pace, Progress, Told, reasons, sentence, unit
 from curation_assets.lake.station import Staged, Station, staging
 from curation_assets.line import Line
@@ -153,9 +153,10 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
                     metadata=check_metadata(result),
                     asset_key=key,
                 )
-            if staged.failed:
-                raise dg.Failure(str(CheckFailed(staged.partition.name, staged.failed)), allow_retries=False)
-            staged.publish()
+            try:
+                staged.publish()
+            except (CheckFailed, DamagedError) as error:
+                raise dg.Failure(str(error), allow_retries=False) from error
         resources.reporter.published(staged)
         yield dg.MaterializeResult(
             asset_key=key,
