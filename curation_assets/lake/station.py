@@ -37,6 +37,7 @@ from curation_assets.lake.disk import explained
 from curation_assets.lake.finished import Finished
 from curation_assets.lake.integrity import Recorded, changed, glance, look, newest, recorded, require_sound
 from curation_assets.lake.lake import (
+    SPILL,
     UNSETTLED,
     DamagedError,
     File,
@@ -52,6 +53,7 @@ from curation_assets.lake.lake import (
 )
 from curation_assets.lake.parts import PartWriter, describe
 from curation_assets.lake.progress import Progress
+from curation_assets.lake.query import spilling_into
 
 if TYPE_CHECKING:
     from curation_assets.pictures import Shown
@@ -311,7 +313,9 @@ def staging(
     Raises `LakeError` when an input is not committed or is damaged, and when the disk is full or may not be written.
     """
     partition = lake.partition(station.key, snapshot)
-    with explained(partition.folder), partition.lock():
+    spill = partition.folder / SPILL
+    with spilling_into(spill), explained(partition.folder), partition.lock():
+        shutil.rmtree(spill, ignore_errors=True)
         yield _stage(station, lake, snapshot, engine, progress)
 
 
@@ -535,7 +539,10 @@ def run_part(job: PartJob) -> tuple[File, Stats]:
     """Make one part; the function that worker processes run. Gives back what was observed beside the file."""
     require_sound(job.recorded, how=look if job.verify else glance)
     try:
-        with PartWriter(job.target, job.schema, job.fingerprint) as writer:
+        with (
+            spilling_into(job.target.parents[1] / SPILL),
+            PartWriter(job.target, job.schema, job.fingerprint) as writer,
+        ):
             job.step(job.inputs, writer, job.params)
     except LakeError:
         raise
