@@ -69,7 +69,7 @@ lint: $(VENV)/.ready  ## ruff and pyright
 
 # The newest auditor, in an environment of its own; what it cannot look up is an error, not a silence.
 AUDIT := $(VENV)/audit
-audit: $(VENV)/.ready  ## ask for known vulnerabilities of the pins; needs pypi.org itself, not a mirror of it
+audit: $(VENV)/.ready  ## ask for known vulnerabilities of the pins; asks the package index itself, not a mirror
 	@test -x $(AUDIT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(AUDIT)
 	@$(BIN)/uv pip install --quiet --upgrade --python $(AUDIT)/bin/python pip-audit
 	@$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt

@@ -185,6 +185,18 @@ def takedown_list() -> dg.AssetSpec:
     )
 
 
+def begin_takedowns(instance: dg.DagsterInstance) -> None:
+    """Let the list of takedowns have an event before anything is made from it.
+
+    Dagster 1.13 compares partitions of an input with what it was when they were read, and takes one that had no event
+    then for unchanged: the first takedown would make nothing stale.
+    """
+    if instance.get_latest_data_version_record(dg.AssetKey(TAKEDOWN_LIST), is_source=True) is None:
+        instance.report_runless_asset_event(
+            dg.AssetObservation(dg.AssetKey(TAKEDOWN_LIST), tags={"dagster/data_version": "no takedown yet"})
+        )
+
+
 @contextmanager
 def _passing_faults_only(line: Line) -> Iterator[None]:
     """Let the retry policy see only faults of the source that may pass: a broken or unreachable network."""

@@ -605,12 +605,15 @@ def test_the_commands_say_what_is_hit_what_to_run_and_when_it_is_gone(
     code, told = command("add", "--url", url, "--reason", "[bold]asked\x1b[31m", "--dry-run")
     assert (code, "would take" in told) == (0, True)
     assert command("list")[1].startswith("No takedown")
-    code, told = command("add", "--url", url, "--reason", "[bold]asked\x1b[31m")
+    code, told = command(
+        "add", "--url", url, "--reason", "[bold]asked\x1b[31m", "--source", "s3://a/", "--set", "a=b c"
+    )
     assert code == 0
     assert "fineweb  CC-MAIN-2000-01          1     1" in told
-    assert f"curation run --snapshot {SAMPLE_SNAPSHOT} --lake {line.lake.root}" in told
+    assert f" run --snapshot {SAMPLE_SNAPSHOT} --source s3://a/ --lake {line.lake.root} --set 'a=b c'" in told
+    assert f" takedown audit T1 --lake {line.lake.root}\n" in told
     code, told = command("audit")
-    assert (code, "still there" in told, "curation run" in told) == (1, True, True)
+    assert (code, "still there" in told, f" run --snapshot {SAMPLE_SNAPSHOT} --lake" in told) == (1, True, True)
     run(line, engine)
     code, told = command("audit", "T1")
     assert (code, "gone" in told, "→" in told) == (0, True, True)
