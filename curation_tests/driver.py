@@ -1,6 +1,6 @@
 """A run of the line in a process of its own, which can be told to die before a certain change of a table's files.
 
-    python driver.py SETTINGS_AS_JSON SNAPSHOT [--die-at N --die-in TABLE] [--clock-jumps SEED]
+    python driver.py SETTINGS_AS_JSON SNAPSHOT [--die-at N --die-in TABLE]
 
 Prints the name of each station as it begins and as it is published, and the change that it dies before. Dying is a
 SIGKILL of the whole process group, which must be its own.
@@ -8,10 +8,8 @@ SIGKILL of the whole process group, which must be its own.
 
 import argparse
 import os
-import random
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +43,6 @@ def die_before(change: int, folder: Path) -> None:
     sys.addaudithook(watch)
 
 
-def jump_clock(seed: int) -> None:
-    """Make the wall clock jump by up to three years either way each time that somebody asks for it."""
-    jumps, now = random.Random(seed), time.time
-    time.time = lambda: now() + jumps.uniform(-1e8, 1e8)
-    time.time_ns = lambda: int(time.time() * 1e9)
-
-
 def main() -> None:
     """Run the line as the arguments say."""
     from curation_assets.line import Line
@@ -62,10 +53,7 @@ def main() -> None:
     parser.add_argument("snapshot")
     parser.add_argument("--die-at", type=int)
     parser.add_argument("--die-in")
-    parser.add_argument("--clock-jumps", type=int)
     arguments = parser.parse_args()
-    if arguments.clock_jumps is not None:
-        jump_clock(arguments.clock_jumps)
     line = Line(Settings.model_validate_json(arguments.settings))
     if arguments.die_at is not None:
         die_before(arguments.die_at, line.lake.partition(line.key(arguments.die_in), arguments.snapshot).folder)
@@ -73,7 +61,6 @@ def main() -> None:
     def begins(station: "Station") -> None:
         print(station.name, "begins", flush=True)
 
-    print("ready", flush=True)
     for staged in line.run(arguments.snapshot, progress=begins):
         print(staged.station.name, "made" if staged.fresh else "found", flush=True)
 
