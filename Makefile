@@ -41,7 +41,7 @@ test: $(VENV)/.ready  ## run the whole test suite
 	@$(BIN)/python -m pytest
 
 torture: $(VENV)/.ready  ## kill a hundred runs at any moment; what they resume to must be the same bytes
-	@$(BIN)/python -m pytest curation_tests/test_survival.py --kills 100
+	@$(BIN)/python -m pytest curation_tests/test_survival.py --kills 100 -rP
 
 dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
 	@mkdir -p $(CURATION_STATE)
@@ -69,7 +69,7 @@ lint: $(VENV)/.ready  ## ruff and pyright
 
 # The newest auditor, in an environment of its own; what it cannot look up is an error, not a silence.
 AUDIT := $(VENV)/audit
-audit: $(VENV)/.ready  ## ask for known vulnerabilities of the pins; needs pypi.org itself, not a mirror of it
+audit: $(VENV)/.ready  ## ask for known vulnerabilities of the pins; asks the package index itself, not a mirror
 	@test -x $(AUDIT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(AUDIT)
 	@$(BIN)/uv pip install --quiet --upgrade --python $(AUDIT)/bin/python pip-audit
 	@$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt

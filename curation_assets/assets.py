@@ -20,7 +20,7 @@ from curation_assets.acquisition.archive import ArchiveError, BrokenTransferErro
 from curation_assets.acquisition.loss import CAUSES
 from curation_assets.engine.local import Engine
 from curation_assets.lake.checks import CheckFailed, CheckResult
-from curation_assets.lake.lake import TAKEDOWN_LIST, Stats
+from curation_assets.lake.lake import TAKEDOWN_LIST, DamagedError, Stats
 from curation_assets.lake.progress import Pace, Progress, Told, reasons, sentence, unit
 from curation_assets.lake.station import Staged, Station, staging
 from curation_assets.line import Line
@@ -163,9 +163,10 @@ def asset_of(station: Station, line: Line, retry_policy: dg.RetryPolicy | None =
                     metadata=check_metadata(result),
                     asset_key=key,
                 )
-            if staged.failed:
-                raise dg.Failure(str(CheckFailed(staged.partition.name, staged.failed)), allow_retries=False)
-            staged.publish()
+            try:
+                staged.publish()
+            except (CheckFailed, DamagedError) as error:
+                raise dg.Failure(str(error), allow_retries=False) from error
         resources.reporter.published(staged)
         yield dg.MaterializeResult(
             asset_key=key,
@@ -192,6 +193,18 @@ def takedown_list() -> dg.AssetSpec:
         owners=OWNERS,
         kinds={"json"},
     )
+
+
+def begin_takedowns(instance: dg.DagsterInstance) -> None:
+    """Let the list of takedowns have an event before anything is made from it.
+
+    Dagster 1.13 compares partitions of an input with what it was when they were read, and takes one that had no event
+    then for unchanged: the first takedown would make nothing stale.
+    """
+    if instance.get_latest_data_version_record(dg.AssetKey(TAKEDOWN_LIST), is_source=True) is None:
+        instance.report_runless_asset_event(
+            dg.AssetObservation(dg.AssetKey(TAKEDOWN_LIST), tags={"dagster/data_version": "no takedown yet"})
+        )
 
 
 @contextmanager

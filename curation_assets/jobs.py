@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from curation_assets.acquisition.archive import ArchiveError
+from curation_assets.assets import begin_takedowns
 from curation_assets.lake.integrity import committed_partitions, recorded, require_sound
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
@@ -96,6 +97,7 @@ def new_snapshots(line: Line) -> dg.SensorDefinition:
         description="Adds a partition for each snapshot in the source's collinfo.json. It starts no run.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        begin_takedowns(context.instance)  # before there is a partition that could be made
         try:
             listed = line.archive.snapshots()
         except ArchiveError as error:

@@ -20,6 +20,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from curation_assets.acquisition.archive_layout import snapshot_name
+from curation_assets.assets import begin_takedowns
 from curation_assets.definitions import build_definitions
 from curation_assets.lake.lake import TAKEDOWN_LIST, LakeError, Stats
 from curation_assets.lake.progress import Pace, Progress, Told, counted, duration, reasons
@@ -215,18 +216,6 @@ def set_cursors(instance: dg.DagsterInstance) -> None:
     if missing:
         last = instance.event_log_storage.get_maximum_record_id() or 0
         cursors.set_cursor_values(dict.fromkeys(sorted(missing), str(last)))
-
-
-def begin_takedowns(instance: dg.DagsterInstance) -> None:
-    """Let the list of takedowns have an event before anything is made from it.
-
-    Dagster 1.13 compares partitions of an input with what it was when they were read, and takes one that had no event
-    then for unchanged: the first takedown would make nothing stale.
-    """
-    if instance.get_latest_data_version_record(dg.AssetKey(TAKEDOWN_LIST), is_source=True) is None:
-        instance.report_runless_asset_event(
-            dg.AssetObservation(dg.AssetKey(TAKEDOWN_LIST), tags={"dagster/data_version": "no takedown yet"})
-        )
 
 
 def process_tags() -> dict[str, str]:

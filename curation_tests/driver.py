@@ -1,27 +1,27 @@
-"""A run of the line in a process of its own, which can be told to die before a certain change of the lake's files.
+"""A run of the line in a process of its own, which can be told to die before a certain change of a table's files.
 
-    python driver.py SETTINGS_AS_JSON SNAPSHOT [--die-at N] [--clock-jumps SEED]
+    python driver.py SETTINGS_AS_JSON SNAPSHOT [--die-at N --die-in TABLE]
 
-Prints the name of each station as it is published, and at the end how many changes there were. Dying is a SIGKILL of
-the whole process group, which must be its own.
+Prints the name of each station as it begins and as it is published, and the change that it dies before. Dying is a
+SIGKILL of the whole process group, which must be its own.
 """
 
 import argparse
 import os
-import random
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from curation_assets.lake.station import Station
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "shutil.rmtree"}
 """Audit events of a changed folder; an opened file is one when it is opened to be written."""
 
 
-def die_before(change: int, root: Path) -> Callable[[], int]:
-    """Kill the process group before the `change`-th change below `root`; returns a counter of changes so far."""
+def die_before(change: int, folder: Path) -> None:
+    """Kill the process group before the `change`-th change below a folder, and say which that was."""
     seen = 0
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -32,21 +32,15 @@ def die_before(change: int, root: Path) -> Callable[[], int]:
                 return
         elif event not in CHANGES:
             return
-        if not str(arguments[0]).startswith(str(root)):
+        path = str(arguments[0])
+        if not path.startswith(str(folder)):
             return
         seen += 1
         if seen == change:
+            print("killed before", event, path.removeprefix(str(folder)), flush=True)
             os.killpg(0, signal.SIGKILL)
 
     sys.addaudithook(watch)
-    return lambda: seen
-
-
-def jump_clock(seed: int) -> None:
-    """Make the wall clock jump by up to three years either way each time that somebody asks for it."""
-    jumps, now = random.Random(seed), time.time
-    time.time = lambda: now() + jumps.uniform(-1e8, 1e8)
-    time.time_ns = lambda: int(time.time() * 1e9)
 
 
 def main() -> None:
@@ -57,17 +51,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("settings")
     parser.add_argument("snapshot")
-    parser.add_argument("--die-at", type=int, default=0)
-    parser.add_argument("--clock-jumps", type=int)
+    parser.add_argument("--die-at", type=int)
+    parser.add_argument("--die-in")
     arguments = parser.parse_args()
-    if arguments.clock_jumps is not None:
-        jump_clock(arguments.clock_jumps)
     line = Line(Settings.model_validate_json(arguments.settings))
-    changes = die_before(arguments.die_at, line.lake.root)
-    print("ready", flush=True)
-    for staged in line.run(arguments.snapshot):
+    if arguments.die_at is not None:
+        die_before(arguments.die_at, line.lake.partition(line.key(arguments.die_in), arguments.snapshot).folder)
+
+    def begins(station: "Station") -> None:
+        print(station.name, "begins", flush=True)
+
+    for staged in line.run(arguments.snapshot, progress=begins):
         print(staged.station.name, "made" if staged.fresh else "found", flush=True)
-    print(changes(), flush=True)
 
 
 if __name__ == "__main__":

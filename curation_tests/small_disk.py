@@ -6,7 +6,6 @@ Mounts a file system of its own at the settings' lake, which nothing outside see
 Prints what was told each time that the disk was full, and last what a disk that may only be read gives.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from pathlib import Path
 
 from curation_assets.lake.disk import StorageError, explained
 from curation_assets.lake.integrity import committed_partitions, look, recorded
-from curation_assets.lake.query import connection
+from curation_assets.lake.lake import SPILL
+from curation_assets.lake.query import connection, spilling_into
 from curation_assets.line import Line
 from curation_assets.settings import Settings
 from curation_tests.lake.test_station import Inline
@@ -46,17 +46,15 @@ def main(settings: str, snapshot: str, copy: str) -> None:
 
     spill = lake / "spill"
     spill.mkdir()
-    os.chdir(spill)
     mount(lake, "-o", "remount,size=4m")
     try:
-        with explained(spill), connection({}, threads=1) as con:
+        with spilling_into(spill / SPILL), explained(spill), connection({}, threads=1) as con:
             con.execute("SET memory_limit = '40MB'")
             rows = "SELECT hash(i) AS h, repeat('x', 100) || i AS t FROM range(1000000) r(i)"
             con.execute(f"{rows} ORDER BY h").fetchall()
         print("spilled without a word")
     except StorageError as error:
         print(error, flush=True)
-    os.chdir("/")
     shutil.rmtree(spill)
 
     mount(lake, "-o", "remount,ro")

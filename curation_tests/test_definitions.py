@@ -13,6 +13,7 @@ import pytest
 import curation_assets.lake.checks as checks_module
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.definitions import build_definitions
+from curation_assets.lake.lake import TAKEDOWN_LIST
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
@@ -171,6 +172,15 @@ def test_the_sensor_adds_what_the_source_lists_once(definitions: dg.Definitions)
         assert "nothing new" in second.skip_reason.skip_message
 
 
+def test_the_sensor_gives_the_list_of_takedowns_its_first_event(definitions: dg.Definitions) -> None:
+    """In an instance that plain `dagster dev` opened: without it the first takedown would make nothing stale."""
+    (sensor,) = definitions.sensors or []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(2):
+            sensor(dg.build_sensor_context(instance=instance))
+        assert len(instance.fetch_observations(dg.AssetKey(TAKEDOWN_LIST), 9).records) == 1
+
+
 def test_the_sensor_adds_snapshots_in_order_of_time(tmp_path: Path) -> None:
     listed = [{"id": f"CC-MAIN-2025-{week}"} for week in ("13", "08", "05")]  # the newest first, as Common Crawl does
     (tmp_path / "collinfo.json").write_text(json.dumps(listed))
@@ -208,4 +218,4 @@ def test_snapshot_names_are_safe_partition_keys() -> None:
 
 
 if __name__ == "__main__":
-    SPECS.write_text(json.dumps(specs(), indent=1) + "\n")
+    SPECS.write_text(json.dumps(dict(sorted(specs().items())), indent=1) + "\n")

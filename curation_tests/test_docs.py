@@ -5,7 +5,9 @@ import runpy
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from curation_assets.cli import app
 from curation_assets.line import Line
 from curation_assets.settings import Settings
 
@@ -36,6 +38,16 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_setting_is_documented() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
     assert listed == set(Settings.model_fields)
+
+
+def test_every_command_and_target_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    commands = [name for name, one in get_command(app).commands.items() if not one.hidden]
+    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(commands) > 10
+    assert len(targets) > 8
+    wanted = [*(f"curation {name}" for name in commands), *(f"make {name}" for name in targets)]
+    assert [one for one in wanted if not re.search(rf"{one}\b", readme)] == []
 
 
 @pytest.mark.parametrize(("page", "least"), [("guarantees.md", 30), ("security.md", 12)])

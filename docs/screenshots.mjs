@@ -144,7 +144,7 @@ async function walk(page) {
   await open('/runs?view=backfills', '2 partitions');
   await save('backfills', ['Success'], { x: 0, y: 0, width: 1440, height: 260 });
 
-  // 4. A check that fails: a careless script rewrites a table, and what is made from it is made again.
+  // 4. A check that fails: a careless program writes a table anew, and what is made from it is made again.
   python('docs/walk_lake.py', 'fault', env.CURATION_LAKE, first);
   await open('/assets/fineweb/corpus', 'corpus');
   launch = await choose(/Materialize/, [first]);
@@ -158,7 +158,7 @@ async function walk(page) {
   await open('/assets/fineweb/corpus?view=checks&checkDetail=contract_holds', 'contract_holds');
   await save('failed_check', ['language_score is from 0 to 1']);
 
-  // The line makes the table anew that is not as it was written. Parts made from it must not be gone on from.
+  // The table is deleted, and the line makes it again, and what is made from it.
   python('docs/walk_lake.py', 'mend', env.CURATION_LAKE, first);
   await tall(900);
   await open('/locations/curation_assets.definitions/jobs/curate_snapshot', 'curate_snapshot');

@@ -1,9 +1,9 @@
 """What the walk through the UI (`screenshots.mjs`) cannot do in a browser: make a mirror, and put a fault into a lake.
 
 `python docs/walk_lake.py mirror FOLDER` writes the package's sample under two names, so that there is something to
-backfill. `python docs/walk_lake.py fault LAKE SNAPSHOT` does what a careless script would: it rewrites the language
-scores of kept documents as percentages, and deletes the corpus, so that it is made again from them. `python
-docs/walk_lake.py mend LAKE SNAPSHOT` deletes what was staged of that corpus.
+backfill. `python docs/walk_lake.py fault LAKE SNAPSHOT` does what a careless program would: it writes the language
+scores of kept documents as percentages, with a manifest that says so, and deletes the corpus, so that it is made again
+from them. `python docs/walk_lake.py mend LAKE SNAPSHOT` deletes that table of languages.
 """
 
 import gzip
@@ -13,8 +13,11 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
+from curation_assets.lake.lake import MANIFEST, Manifest
+from curation_assets.lake.parts import PartWriter, describe
 
 SECOND = "CC-MAIN-2000-02"
 
@@ -33,7 +36,10 @@ def mirror(folder: Path) -> None:
 
 
 def fault(lake: Path, snapshot: str) -> None:
-    """Spoil the first part of the languages that are below `lake`, and delete what was made of them last."""
+    """Write the first part of the languages below `lake` anew, wrong, and delete what was made of them last.
+
+    The manifest agrees with the part: against that no hash helps, but the contract does.
+    """
     (languages,) = lake.glob(f"*/languages/{snapshot}/part-00000.parquet")
     (corpus,) = lake.glob(f"*/corpus/{snapshot}")
     kept = pl.read_parquet(corpus / "part-00000.parquet", columns=["doc"])["doc"].head(3)
@@ -43,14 +49,21 @@ def fault(lake: Path, snapshot: str) -> None:
         .otherwise(pl.col("language_score"))
         .alias("language_score")
     )
-    spoilt.write_parquet(languages)
+    was, schema = describe(languages), pq.read_schema(languages).remove_metadata()
+    with PartWriter(languages, schema, was.fingerprint) as writer:
+        writer.stats = was.stats
+        writer.write(spoilt.to_arrow())
+    path = languages.with_name(MANIFEST)
+    manifest = Manifest.model_validate_json(path.read_text())
+    files = [describe(languages), *manifest.files[1:]]
+    path.write_text(manifest.model_copy(update={"files": files}).model_dump_json(indent=1) + "\n")
     shutil.rmtree(corpus)
 
 
 def mend(lake: Path, snapshot: str) -> None:
-    """Delete the staged parts of the corpus: by their fingerprint they are of the languages as they were committed."""
-    (staged,) = lake.glob(f"*/corpus/{snapshot}/.staging")
-    shutil.rmtree(staged)
+    """Delete the languages: the next run makes them again, and the corpus from them."""
+    (languages,) = lake.glob(f"*/languages/{snapshot}")
+    shutil.rmtree(languages)
 
 
 if __name__ == "__main__":

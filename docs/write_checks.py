@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from curation_assets.checks import HEALTH
 from curation_assets.lake.query import statement
 from curation_assets.lake.station import Station
 from curation_assets.line import Line
@@ -85,6 +86,17 @@ schedule starts whole runs; who adds one should add `AutomationCondition.all_dep
 station that broke a check has published nothing that could be read.
 """
 
+HEALTHY = """
+## Health
+
+Two checks of `warc_files` look, with every run and also alone, whether source and lake can take a run, as
+[`curation health`](operations.md#before-something-long) does. They warn and stop nothing.
+
+| check | proposition |
+|---|---|
+{checks}
+"""
+
 GROUPS = ("acquisition", "filtering", "deduplication", "provenance", "selection", "packing")
 
 
@@ -107,7 +119,8 @@ def write() -> str:
     told = "\n".join(f"| `{name}` | {description} |" for name, description in sorted(checks.items()))
     drift = "\n".join(f"| `{name}` | {description} |" for name, description in CHECKS.items())
     propositions = f"## What each check says\n\n| check | proposition |\n|---|---|\n{told}\n"
-    return f"{HEAD}{table}\n\n{propositions}{DRIFT.format(checks=drift)}"
+    health = "\n".join(f"| `{name}` | {description} |" for name, description in HEALTH.items())
+    return f"{HEAD}{table}\n\n{propositions}{DRIFT.format(checks=drift)}{HEALTHY.format(checks=health)}"
 
 
 if __name__ == "__main__":

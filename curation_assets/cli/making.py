@@ -182,8 +182,12 @@ def show_drift(line: "Line", snapshot: str) -> None:
 
 def next_command(settings: Settings, snapshot: str) -> str:
     """What runs a snapshot with these settings, as it can be typed here."""
-    options = _options(settings, "source", "lake", "recipe", "warcs")
-    return f"{_this_command()} run --snapshot {shlex.quote(snapshot)}{options}"
+    return command_line(settings, f"run --snapshot {shlex.quote(snapshot)}", "source", "lake", "recipe", "warcs")
+
+
+def command_line(settings: Settings, command: str, *names: str) -> str:
+    """A command as it can be typed here, with those of the named settings, and of `--set`, that it must be told."""
+    return f"{_this_command()} {command}{_options(settings, *names)}"
 
 
 def _this_command() -> str:

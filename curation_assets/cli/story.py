@@ -1,5 +1,6 @@
 """How the life of a document, and what became of a host, are told in a terminal."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -51,9 +52,10 @@ def story(found: "Explanation") -> Iterator[RenderableType]:
         edits = list(group)
         removed = sum(len(edit.removed) for edit in edits)
         yield _step("edited", f"{station}: {len(edits):,} place{'s' * (len(edits) != 1)}, {removed:,} bytes taken out")
-        told = sorted((edit for edit in edits if edit.removed.strip()), key=lambda edit: -len(edit.removed))
+        told = [edit for edit in edits if _seen(edit.removed.decode(errors="replace"))]
+        told.sort(key=lambda edit: -len(edit.removed))
         for edit in told[:SHOWN_EDITS]:
-            instead = f" → {short(edit.replacement)}" if edit.replacement.strip() else ""
+            instead = f" → {short(edit.replacement)}" if _seen(edit.replacement) else ""
             yield _step("", f"− {short(edit.removed.decode(errors='replace'))}{instead}")
         if len(edits) > len(told[:SHOWN_EDITS]):
             yield _step("", f"and {len(edits) - len(told[:SHOWN_EDITS]):,} shorter ones or white space")
@@ -70,6 +72,11 @@ def story(found: "Explanation") -> Iterator[RenderableType]:
             f"in shard {segment['shard']}, sequence {segment['sequence']} at {segment['position']}: "
             f"{segment['token_count']} tokens from its {segment['token_start']}.",
         )
+
+
+def _seen(text: str) -> bool:
+    """Whether anything of `short(text)` can be seen: a no-break space cannot."""
+    return any(not character.isspace() and unicodedata.category(character) != "Mn" for character in short(text))
 
 
 def short(text: str) -> str:

@@ -1,6 +1,5 @@
 """Commands that take pages out of what was made, and prove that they are gone."""
 
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation_assets.cli.program import LakeFolder, app, console, errors, plain_errors, settings_of
+from curation_assets.cli.making import command_line, next_command
+from curation_assets.cli.program import (
+    LakeFolder,
+    Overrides,
+    Source,
+    app,
+    console,
+    errors,
+    plain_errors,
+    settings_of,
+)
 from curation_assets.lake.lake import Lake
 from curation_assets.settings import Settings
 from curation_assets.terminal import printable
@@ -39,6 +48,8 @@ def add(
     record: Annotated[str | None, typer.Option(help="A WARC record id.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it hits and record nothing.")] = False,
     lake: LakeFolder = None,
+    source: Source = None,
+    set: Overrides = None,
 ) -> None:
     """Record a takedown, and show what it hits in everything that was materialised."""
     from curation_assets.provenance import takedown_hits
@@ -51,7 +62,7 @@ def add(
         if len(given) != 1:
             raise ValueError("a takedown is of one thing: give --url, --host, --pattern or --record")
         ((kind, value),) = given
-        settings = settings_of(lake=lake)
+        settings = settings_of(lake=lake, source=source, set=set)
         root = Lake(settings.lake.resolve())
         with errors.status("searching the documents") as status:
 
@@ -89,8 +100,7 @@ def add(
         elif not dry_run:
             _report(settings, root, {one.snapshot for one in hit})
             console.print("To take it out, and then to prove it:")
-            _commands(settings, [(one.recipe, one.snapshot) for one in hit])
-            _command(settings, f"takedown audit {rule.id}")
+            _show_next(settings, [(one.recipe, one.snapshot) for one in hit], f"takedown audit {rule.id}")
 
 
 @takedown.command(name="list")
@@ -133,12 +143,14 @@ def revoke(
     id: Annotated[str, typer.Argument(help="Such as T1.")],
     reason: Reason,
     lake: LakeFolder = None,
+    source: Source = None,
+    set: Overrides = None,
 ) -> None:
     """Record that a takedown holds no longer; what it took out comes back with the next run."""
     from curation_assets.provenance.takedowns import TakedownList
 
     with plain_errors():
-        settings = settings_of(lake=lake)
+        settings = settings_of(lake=lake, source=source, set=set)
         root = Lake(settings.lake.resolve())
         with TakedownList(root.root).changing() as listed:
             taken = listed.get(id)
@@ -148,7 +160,7 @@ def revoke(
         if hit:
             _report(settings, root, {one.snapshot for one in hit})
             console.print("To bring back what it took out:")
-            _commands(settings, [(one.recipe, one.snapshot) for one in hit])
+            _show_next(settings, [(one.recipe, one.snapshot) for one in hit])
 
 
 @takedown.command()
@@ -156,6 +168,8 @@ def audit(
     id: Annotated[str | None, typer.Argument(help="Such as T1; all that are in force by default.")] = None,
     snapshot: Annotated[str | None, typer.Option(help="The only one to look at; all of the lake by default.")] = None,
     lake: LakeFolder = None,
+    source: Source = None,
+    set: Overrides = None,
 ) -> None:
     """Prove that what is taken down is gone from verdicts, corpus, tokens and shards, and record it.
 
@@ -164,7 +178,7 @@ def audit(
     from curation_assets.provenance.takedown_audit import audit as audit_takedowns
 
     with plain_errors():
-        settings = settings_of(lake=lake)
+        settings = settings_of(lake=lake, source=source, set=set)
         root = Lake(settings.lake.resolve())
         with errors.status("looking for what is taken down"):
             record, path = audit_takedowns(root, id, snapshot, datetime.now(UTC))
@@ -211,8 +225,8 @@ def audit(
         console.print(f"Recorded in {escape(str(path))}", soft_wrap=True, highlight=False)
         if not record.passed:
             errors.print("[red]Something is still there.[/red] To take it out, and then to prove it:")
-            _commands(settings, [(one.recipe, one.snapshot) for one in record.results if one.faults])
-            _command(settings, f"takedown audit {id}" if id else "takedown audit")
+            again = f"takedown audit {id}" if id else "takedown audit"
+            _show_next(settings, [(one.recipe, one.snapshot) for one in record.results if one.faults], again)
             raise typer.Exit(1)
 
 
@@ -225,13 +239,13 @@ def _report(settings: Settings, lake: Lake, snapshots: set[str]) -> None:
     observe(settings, data_versions(TakedownList(lake.root), snapshots), errors)
 
 
-def _commands(settings: Settings, made: list[tuple[str, str]]) -> None:
+def _show_next(settings: Settings, made: list[tuple[str, str]], audit: str | None = None) -> None:
+    """Print what runs each recipe and snapshot again, and then the audit."""
+    commands = []
     for recipe, snapshot in made:
-        name = settings.recipe if Path(settings.recipe).stem == recipe else recipe
-        option = "" if name == Settings().recipe else f" --recipe {shlex.quote(name)}"
-        _command(settings, f"run --snapshot {snapshot}{option}")
-
-
-def _command(settings: Settings, text: str) -> None:
-    option = "" if settings.lake == Settings().lake else f" --lake {shlex.quote(str(settings.lake))}"
-    console.print(f"  curation {text}{option}", soft_wrap=True, markup=False, highlight=False)
+        chosen = settings.recipe if Path(settings.recipe).stem == recipe else recipe
+        commands.append(next_command(settings.model_copy(update={"recipe": chosen}), snapshot))
+    if audit is not None:
+        commands.append(command_line(settings.model_copy(update={"recipe_set": Settings().recipe_set}), audit, "lake"))
+    for command in commands:
+        console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)

@@ -134,7 +134,7 @@ def cut_segments(job: SnapshotJob) -> Stats:
     paths = job.inputs["keys"].paths(".parquet")
     preceding = [path for one in job.preceding.get("keys", {}).values() for path in _keys_alike(one, method)]
     job.say(f"finding {method.unit}s that occurred before")
-    found = repeated_segments(paths, "page" if method.scope == "page" else "snapshot", job.folder, preceding)
+    found = repeated_segments(paths, "page" if method.scope == "page" else "snapshot", preceding)
     return _write_cuts(job.folder, paths, ((table["doc"].to_numpy(), table["removed"]) for table in found), method)
 
 

@@ -9,7 +9,6 @@ works on disk: about 90 bytes a document.
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -23,7 +22,7 @@ from curation_assets.deduplication.clusters import CLUSTERS
 from curation_assets.deduplication.hashes.murmur3 import hash_strings, key_array, murmur3_128
 from curation_assets.deduplication.normal_form import GROWTH, composed, fold, folded_case
 from curation_assets.filtering.characters import character_classes, string_buffers
-from curation_assets.lake.query import database, execute, literal
+from curation_assets.lake.query import database, execute
 
 Survivor = Literal["earliest", "latest", "longest"]
 """Which document of a group is kept: of the earliest date (Common Crawl's first capture), of the latest (Dolma 3), or
@@ -61,10 +60,8 @@ def url_keys(urls: pa.Array, form: UrlForm | None = None) -> pa.FixedSizeBinaryA
 
 
 @contextlib.contextmanager
-def key_files(
-    parts: Sequence[Part], scratch: Part | None = None, preceding: Sequence[Part] = ()
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database whose view `keys` is all the parts, and which spills to a temporary folder under `scratch`.
+def key_files(parts: Sequence[Part], preceding: Sequence[Part] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database whose view `keys` is all the parts.
 
     Its view `preceding` is the parts of other snapshots, whose docs mean nothing here.
 
@@ -75,16 +72,15 @@ def key_files(
     if len(set(paths)) < len(paths):
         raise ValueError("a part is given twice: all of it would be its own duplicate")
     views = {"keys": paths, "preceding": [os.fspath(part) for part in preceding]}
-    with tempfile.TemporaryDirectory(dir=scratch) as folder, database(views) as con:
+    with database(views) as con:
         if not preceding:
             con.execute("CREATE TEMP VIEW preceding AS FROM keys WHERE false")
-        con.execute(f"SET temp_directory = {literal(folder)}")
         # Both statements sort their rows by a unique key.
         con.execute("SET preserve_insertion_order = false")
         yield con
 
 
-def groups(parts: Sequence[Part], survivor: Survivor = "earliest", scratch: Part | None = None) -> pa.Table:
+def groups(parts: Sequence[Part], survivor: Survivor = "earliest") -> pa.Table:
     """Group the documents of a snapshot, or of several, by their keys.
 
     Args:
@@ -92,7 +88,6 @@ def groups(parts: Sequence[Part], survivor: Survivor = "earliest", scratch: Part
             nullable), key (of any one type; a document whose key is null is in no group) and, for the longest
             survivor, length (integer, nullable). Other columns are not read.
         survivor: which document of a group is kept.
-        scratch: an existing folder for temporary files; the system's by default. It is left as it was found.
 
     Returns:
         A table of schema CLUSTERS. Documents whose key no other has are not in it.
@@ -102,7 +97,7 @@ def groups(parts: Sequence[Part], survivor: Survivor = "earliest", scratch: Part
     """
     if not parts:
         return CLUSTERS.empty_table()
-    with key_files(parts, scratch) as con:
+    with key_files(parts) as con:
         if survivor == "longest" and "length" not in con.view("keys").columns:
             raise ValueError("keys without a length have no longest document")
         table = execute(con, "deduplication/groups", {"survivor": survivor}).combine_chunks().cast(CLUSTERS)

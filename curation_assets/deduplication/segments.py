@@ -140,7 +140,7 @@ def segments(texts: pa.LargeStringArray, unit: Unit, *, fold_case: bool = True, 
 
 
 def repeated_segments(
-    parts: Sequence[Part], scope: Scope = "snapshot", scratch: Part | None = None, preceding: Sequence[Part] = ()
+    parts: Sequence[Part], scope: Scope = "snapshot", preceding: Sequence[Part] = ()
 ) -> Iterator[pa.Table]:
     """What to remove so that every segment is kept once.
 
@@ -148,7 +148,6 @@ def repeated_segments(
         parts: Parquet files with the columns doc (int64, unique over all parts), date (timestamp, nullable) and
             segments (of type SEGMENTS).
         scope: in what a segment is kept once: its own document or all of the parts.
-        scratch: an existing folder for temporary files; the system's by default. It is left as it was found.
         preceding: such files of the snapshots before this one: a segment that they have is not the first here.
 
     Yields:
@@ -161,7 +160,7 @@ def repeated_segments(
     """
     if not parts:
         return
-    with key_files(parts, scratch, preceding) as con:
+    with key_files(parts, preceding) as con:
         found = con.sql(statement("deduplication/repeated_segments"), params={"scope": scope})
         pending: list[pa.RecordBatch] = []
         part = -1

@@ -271,7 +271,7 @@ def _fingerprint_columns(batch: pa.RecordBatch, method: SimHash, left: int) -> C
 
 
 def _group_keys(job: SnapshotJob, method: UrlDuplicates | TextDuplicates, paths: Sequence[Path]) -> pa.Table:
-    return groups(paths, method.survivor, job.folder)
+    return groups(paths, method.survivor)
 
 
 def _group_bands(job: SnapshotJob, method: MinHash, paths: Sequence[Path]) -> pa.Table:

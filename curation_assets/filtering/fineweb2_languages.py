@@ -67,12 +67,6 @@ def median_limits() -> dict[str, float]:
     return {name: float(np.median(language_table()[name].to_numpy())) for name in LANGUAGE_LIMITS}
 
 
-def limits_of(language: str | None) -> dict[str, float]:
-    """The limits of a language, by name: its own, or the medians."""
-    row = _rows().get(language or "")
-    return median_limits() if row is None else {n: language_table()[n][row].as_py() for n in LANGUAGE_LIMITS}
-
-
 def findable_stop_words(language: str) -> list[str]:
     """A language's stop words in the form in which our words have them; empty for a language without a row.
 

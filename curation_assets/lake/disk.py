@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from curation_assets.lake.lake import LakeError
+from curation_assets.lake.lake import SPILL, LakeError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -14,7 +14,7 @@ NO_SPACE = "no space left on device"
 """What DuckDB, Polars and Arrow say in errors of their own."""
 
 NO_SPILL = "max_temp_directory_size"
-"""The setting that DuckDB names when the disk that it spills to is full; it is the working folder's."""
+"""The setting that DuckDB names when the disk that it spills to is full."""
 
 SETTING = "the lake is the setting `lake` (CURATION_LAKE or --lake)"
 
@@ -43,11 +43,11 @@ def explained(path: Path) -> Iterator[None]:
 def _told(error: Exception, path: Path) -> str | None:
     code = error.errno if isinstance(error, OSError) else None
     if code is None and NO_SPILL in str(error):
-        spill = Path(".tmp").absolute()
+        spill = path / SPILL
         return (
-            f"a query does not fit into memory, and its temporary files not into {spill}, in the working folder: "
-            f"{str(error).splitlines()[0]} ({_room(spill)}). Finished parts are kept: make room there, or start in "
-            "another folder, and run again"
+            f"a query does not fit into memory, and its temporary files not into {spill}: "
+            f"{str(error).splitlines()[0]} ({_room(spill)}). Finished parts are kept: make room, or use another disk "
+            f"({SETTING}), and run again"
         )
     named = Path(error.filename) if isinstance(error, OSError) and isinstance(error.filename, str) else path
     if code in FULL or NO_SPACE in str(error).lower():

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from curation_assets.lake.integrity import changed
 from curation_assets.lake.lake import (
     MADE,
     OLD_MANIFEST,
@@ -38,9 +39,10 @@ class Finished:
     Args:
         partition: whose lock is held.
         committed: its manifest, if it has one.
+        since: what was noted before that, by `integrity.changed`, is not taken: an input is newer.
     """
 
-    def __init__(self, partition: Partition, committed: Manifest | None) -> None:
+    def __init__(self, partition: Partition, committed: Manifest | None, since: int = 0) -> None:
         self._partition = partition
         self._kept = partition.staging / MADE
         self._kept.mkdir(parents=True, exist_ok=True)
@@ -55,6 +57,8 @@ class Finished:
         self._committed = {file.name: file for file in (committed.files if committed else ())}
         self._seen: dict[str, list[File]] = {}
         for record in sorted(self._kept.glob(f"*{RECORD}")):
+            if changed(record) < since:
+                continue
             file = File.model_validate_json(record.read_bytes())
             self._seen.setdefault(file.name, []).append(file)
         # A kill while files were being renamed leaves the manifest of those that were there before.

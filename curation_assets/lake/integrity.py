@@ -1,17 +1,22 @@
 """Whether committed files are still what was committed: bit rot, lost and shortened files.
 
-A manifest holds the SHA-256 of every file. Runs trust a file's size, which costs a look at its folder; here its content
-is read again. What is damaged is moved aside, and the next run makes it again: the same bytes, from the same inputs.
+A manifest holds the SHA-256 of every file. Runs compare a file's size, which costs a look at its folder; here its
+content is read again. What is damaged is moved aside, and the next run makes it again: the same bytes, from the same
+inputs.
+
+What an unfinished run made of a file that was damaged by then, nobody can tell by its fingerprint, which is of the file
+as it was committed. It is taken up only while nothing has happened to the file since (`changed`): mending it is such a
+thing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from curation_assets.engine.local import Engine
-from curation_assets.lake.lake import MANIFEST, DamagedError, File, Lake, Partition
+from curation_assets.lake.lake import MANIFEST, DamagedError, File, Lake, Partition, file_size
 from curation_assets.lake.parts import describe
 
 ROTTEN = ".rotten"
@@ -37,16 +42,24 @@ def recorded(partition: Partition) -> list[Recorded]:
     return [(partition.folder / file.name, file) for file in partition.manifest().files]
 
 
+def glance(item: Recorded) -> Fault | None:
+    """Compare a file's size with its manifest's entry, without reading it; None when they are the same."""
+    path, file = item
+    size = file_size(path)
+    if size < 0:
+        return Fault(path, "it is missing")
+    return Fault(path, f"it has {size:,} bytes, {file.bytes:,} were committed") if size != file.bytes else None
+
+
 def look(item: Recorded) -> Fault | None:
     """Read a file again and compare it with its manifest's entry; None when it is what was committed.
 
     The rows, counters and fingerprint that a part itself tells are compared too, so that a damaged manifest shows.
     """
     path, file = item
+    if (fault := glance(item)) is not None:
+        return fault
     try:
-        size = path.stat().st_size
-        if size != file.bytes:
-            return Fault(path, f"it has {size:,} bytes, {file.bytes:,} were committed")
         found = describe(path, file.fingerprint)
     except FileNotFoundError:
         return Fault(path, "it is missing")
@@ -67,9 +80,11 @@ def faults(items: Sequence[Recorded], engine: Engine) -> Iterator[Fault | None]:
     return engine.map(look, items)
 
 
-def require_sound(items: Iterable[Recorded], engine: Engine | None = None) -> None:
+def require_sound(
+    items: Iterable[Recorded], engine: Engine | None = None, how: Callable[[Recorded], Fault | None] = look
+) -> None:
     """Raise `DamagedError` when a file is not what was committed; looks here when no engine is given."""
-    found = engine.map(look, list(items)) if engine else map(look, items)
+    found = engine.map(how, list(items)) if engine else map(how, items)
     damaged = sorted((fault for fault in found if fault is not None), key=lambda fault: fault.path)
     if damaged:
         more = f" (and {len(damaged) - 1} more files)" if len(damaged) > 1 else ""
@@ -82,6 +97,22 @@ def damaged_error(fault: Fault, more: str = "") -> DamagedError:
         f"{fault.path} is damaged: {fault.what}{more}. `curation verify --repair` moves what is damaged aside; "
         "then run again, which makes only that anew"
     )
+
+
+def changed(path: Path) -> int:
+    """When a file was last written, renamed or touched otherwise, nanoseconds since 1970; 0 when it is missing.
+
+    It is the time of the inode's change, which a copy that keeps times does not bring back.
+    """
+    try:
+        return path.stat().st_ctime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def newest(items: Iterable[Recorded]) -> int:
+    """When the last change of some files was, as `changed` tells it; 0 when there is none."""
+    return max((changed(path) for path, _ in items), default=0)
 
 
 def committed_partitions(lake: Lake) -> list[Partition]:

@@ -4,6 +4,7 @@
         _manifest.json         present only when the partition is readable
         part-00000.parquet     one file a part, or whatever files the station makes
         .staging/              files of a run that has not been committed
+        .spill/                what a query of that run could not keep in memory
         .lock                  held by the run that is at work here
         .survey                what the source looked like when it was read; only beside tables made from the source
         _checks.json           what the checks found of the data; in .staging/ until it is published
@@ -34,6 +35,8 @@ from pydantic import BaseModel, ConfigDict
 MANIFEST = "_manifest.json"
 STAGING = ".staging"
 LOCK = ".lock"
+SPILL = ".spill"
+"""The folder of what a station's queries cannot keep in memory; what a killed run left there the next one deletes."""
 SURVEY = ".survey"
 CHECKS = "_checks.json"
 MADE = ".made"

@@ -1,9 +1,13 @@
 """SQL over the lake: the statements of `sql/`, run by DuckDB over Parquet and Arrow files."""
 
 import atexit
+import os
 import re
+import secrets
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -18,6 +22,8 @@ Source = Union[pa.Table, "ds.Dataset", Sequence[str]]
 """What a view stands for: a table in memory, Arrow files, or the paths of Parquet files."""
 
 MEMORY_LIMIT = "1GB"
+_SPILL: ContextVar[Path | None] = ContextVar("spill", default=None)
+_RANDOM = secrets.token_hex(8)
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -47,16 +53,17 @@ def source(paths: Sequence[Path]) -> Source:
 def connection(views: Mapping[str, Source], threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with views of its own, one for each source, to the DuckDB that this process has.
 
-    That is in memory, bounded, and can reach no network. Opening one takes a hundred times as long as connecting to it.
+    That is in memory, bounded, and can reach no network. What does not fit into memory it spills to disk, see
+    `spilling_into`. Opening one takes a hundred times as long as connecting to it.
     """
-    with _opened_once(threads).cursor() as con:
+    with _opened_once(threads, MEMORY_LIMIT, _spill_folder()).cursor() as con:
         yield _viewing(con, views)
 
 
 @contextmanager
 def database(views: Mapping[str, Source]) -> Iterator[duckdb.DuckDBPyConnection]:
     """The same for who changes settings: a DuckDB of its own."""
-    with closing(_opened()) as con:
+    with closing(_opened(None, MEMORY_LIMIT, _spill_folder())) as con:
         yield _viewing(con, views)
 
 
@@ -70,17 +77,39 @@ def parquet_files(paths: Sequence[str]) -> str:
     return f"read_parquet([{', '.join(map(literal, paths))}], hive_partitioning = false)"
 
 
+@contextmanager
+def spilling_into(folder: Path) -> Iterator[None]:
+    """Let queries of this thread spill into a folder meanwhile; the folder that it is in must be there.
+
+    A station spills beside the files that it makes, on the lake's disk; a question, such as `curation sql`, into a
+    folder of its own in the system's temporary one; nothing into the working folder. DuckDB makes the folder when it
+    first needs it, and it is gone when the context is left, or the process has ended.
+    """
+    before = _SPILL.get()
+    _SPILL.set(folder)
+    try:
+        yield
+    finally:
+        _SPILL.set(before)
+        _opened_once.cache_clear()
+
+
+def _spill_folder() -> Path:
+    return _SPILL.get() or Path(tempfile.gettempdir()) / f"curation-{os.getpid()}-{_RANDOM}"
+
+
 @cache
-def _opened_once(threads: int | None) -> duckdb.DuckDBPyConnection:
-    return _opened(threads)
+def _opened_once(threads: int | None, memory: str, spill: Path) -> duckdb.DuckDBPyConnection:
+    return _opened(threads, memory, spill)
 
 
 atexit.register(_opened_once.cache_clear)  # DuckDB complains of what outlives it
 
 
-def _opened(threads: int | None = None) -> duckdb.DuckDBPyConnection:
+def _opened(threads: int | None, memory: str, spill: Path) -> duckdb.DuckDBPyConnection:
     config: dict[str, Any] = {
-        "memory_limit": MEMORY_LIMIT,
+        "memory_limit": memory,
+        "temp_directory": str(spill),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,

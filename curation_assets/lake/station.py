@@ -35,9 +35,11 @@ from curation_assets.lake.checks import (
 from curation_assets.lake.contracts import Contract
 from curation_assets.lake.disk import explained
 from curation_assets.lake.finished import Finished
-from curation_assets.lake.integrity import recorded, require_sound
+from curation_assets.lake.integrity import Recorded, changed, glance, look, newest, recorded, require_sound
 from curation_assets.lake.lake import (
+    SPILL,
     UNSETTLED,
+    DamagedError,
     File,
     Key,
     Lake,
@@ -51,6 +53,7 @@ from curation_assets.lake.lake import (
 )
 from curation_assets.lake.parts import PartWriter, describe
 from curation_assets.lake.progress import Progress
+from curation_assets.lake.query import spilling_into
 
 if TYPE_CHECKING:
     from curation_assets.pictures import Shown
@@ -80,11 +83,12 @@ class PartJob:
     committed: Mapping[str, File] = field(default_factory=dict)
     """What the manifests say of `inputs`, where each is a file."""
     verify: bool = False
-    """Whether the inputs are compared with that first, and not only when the step fails."""
+    """Whether the content of the inputs is compared with that first, and not only when the step fails."""
 
-    def require_sound(self) -> None:
-        """Raise `DamagedError` when an input is not what was committed."""
-        require_sound((self.inputs[name], file) for name, file in self.committed.items())
+    @property
+    def recorded(self) -> list[Recorded]:
+        """The inputs that are files, and what their manifests say of them."""
+        return [(self.inputs[name], file) for name, file in self.committed.items()]
 
 
 @dataclass(frozen=True)
@@ -244,6 +248,8 @@ class Staged:
     """What a person should know although nothing failed."""
     observed: Stats = field(default_factory=dict)
     """How it came about this time, such as `retries`; no part of what was made."""
+    engine: Engine | None = field(default=None, repr=False)
+    """Where the inputs are read again when a check was broken."""
 
     @cached_property
     def results(self) -> list[CheckResult]:
@@ -257,8 +263,8 @@ class Staged:
             try:
                 results = judge(checks, Judged(self.paths(), self.manifest, self.inputs, tuple(self.station.inputs)))
             except (duckdb.Error, pa.ArrowException, OSError):
-                require_sound(zip(self.paths(), self.manifest.files, strict=True))
-                require_sound(item for name in self.station.inputs for item in recorded(self.inputs[name]))
+                require_sound(zip(self.paths(), self.manifest.files, strict=True), self.engine)
+                self._require_sound_inputs()
                 raise
             save(results, self.manifest, folder)
         return results
@@ -276,15 +282,26 @@ class Staged:
     def publish(self) -> None:
         """Commit the staged files; raises `CheckFailed` instead when a check was broken.
 
-        Where nothing was made, what checks found is known; those of another recipe are judged again.
+        Or `DamagedError`, when that is because an input is no longer what was committed. Where nothing was made, what
+        checks found is known; those of another recipe are judged again.
         """
         if self.failed:
-            raise CheckFailed(self.partition.name, self.failed)
+            failure = CheckFailed(self.partition.name, self.failed)
+            try:
+                if self.fresh:
+                    self._require_sound_inputs()
+            except DamagedError as error:
+                raise DamagedError(f"{failure}\nWhat it was made from is to blame: {error}") from error
+            raise failure
         if not self.fresh:
             return
         self.partition.commit(self.manifest)
         if self.survey is not None:
             self.partition.record_survey(self.survey)
+
+    def _require_sound_inputs(self) -> None:
+        """Read the inputs again; raises `DamagedError` when one is not what was committed."""
+        require_sound((item for partition in self.inputs.values() for item in recorded(partition)), self.engine)
 
 
 @contextmanager
@@ -296,7 +313,9 @@ def staging(
     Raises `LakeError` when an input is not committed or is damaged, and when the disk is full or may not be written.
     """
     partition = lake.partition(station.key, snapshot)
-    with explained(partition.folder), partition.lock():
+    spill = partition.folder / SPILL
+    with spilling_into(spill), explained(partition.folder), partition.lock():
+        shutil.rmtree(spill, ignore_errors=True)
         yield _stage(station, lake, snapshot, engine, progress)
 
 
@@ -320,11 +339,11 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     match station:
         case PartStation():
             if committed is not None and committed.fingerprint == whole and _in_place(partition, committed):
-                return _up_to_date(station, partition, inputs, committed)
+                return _up_to_date(station, partition, inputs, committed, engine)
             jobs = [replace(job, verify=True) for job in wanted.jobs] if lake.verify else wanted.jobs
             shared = {name: inputs[name] for name in station.shared}
-            with _blamed(shared, engine, lake.verify):
-                files, done = _make_parts(jobs, partition, committed, engine, progress, observed)
+            with _blamed(shared, engine, lake.verify) as since:
+                files, done = _make_parts(jobs, partition, committed, since, engine, progress, observed)
             stats = _added(file.stats for file in files)
             if UNSETTLED in stats:
                 note = f"the source lacks what {stats[UNSETTLED]:,} parts are made of: the next run asks again"
@@ -338,19 +357,20 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     note = "what it was made from cannot be seen now: kept as it was committed"
                     log.warning("%s: %s", partition.name, note)
                 if survey is None or survey == partition.surveyed:
-                    return _up_to_date(station, partition, inputs, committed, note)
-            finished = Finished(partition, committed)
-            job = SnapshotJob(
-                snapshot,
-                inputs,
-                partition.staging,
-                station.params,
-                engine,
-                wanted.preceding,
-                progress,
-                finished=finished,
-            )
-            with _blamed(inputs, engine, lake.verify):
+                    return _up_to_date(station, partition, inputs, committed, engine, note)
+            earlier = [one for partitions in wanted.preceding.values() for one in partitions.values()]
+            with _blamed(inputs, engine, lake.verify) as since:
+                finished = Finished(partition, committed, max(since, *(newest(recorded(one)) for one in earlier), 0))
+                job = SnapshotJob(
+                    snapshot,
+                    inputs,
+                    partition.staging,
+                    station.params,
+                    engine,
+                    wanted.preceding,
+                    progress,
+                    finished=finished,
+                )
                 stats = station.step(job)
             files, done = finished.files(whole)
         case _:
@@ -369,7 +389,18 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
     for name, amount in observed.items():
         log.info("%s: %s %s", partition.name, amount, name)
     return Staged(
-        station, partition, inputs, manifest, True, done, len(files) - done, seconds, survey, note, dict(observed)
+        station,
+        partition,
+        inputs,
+        manifest,
+        True,
+        done,
+        len(files) - done,
+        seconds,
+        survey,
+        note,
+        dict(observed),
+        engine,
     )
 
 
@@ -410,20 +441,22 @@ def what_is_wanted(station: Station, lake: Lake, snapshot: str) -> Wanted:
 
 
 @contextmanager
-def _blamed(inputs: Mapping[str, Partition], engine: Engine, verify: bool) -> Iterator[None]:
-    """Compare whole inputs with their manifests before they are read, or only when reading them failed."""
+def _blamed(inputs: Mapping[str, Partition], engine: Engine, verify: bool) -> Iterator[int]:
+    """Compare whole inputs with their manifests before they are read; their content only when reading them failed.
 
-    def require_sound_inputs() -> None:
-        require_sound((item for partition in inputs.values() for item in recorded(partition)), engine)
-
+    Gives when the last of them changed: what was made of them before that is not to be trusted.
+    """
+    items = [item for partition in inputs.values() for item in recorded(partition)]
     if verify:
-        require_sound_inputs()
+        require_sound(items, engine)
+    else:
+        require_sound(items, how=glance)
     try:
-        yield
+        yield newest(items)
     except (LakeError, WorkerDied):
         raise
     except Exception:
-        require_sound_inputs()
+        require_sound(items, engine)
         raise
 
 
@@ -434,21 +467,30 @@ def _in_place(partition: Partition, manifest: Manifest) -> bool:
 
 
 def _up_to_date(
-    station: Station, partition: Partition, inputs: Mapping[str, Partition], manifest: Manifest, note: str = ""
+    station: Station,
+    partition: Partition,
+    inputs: Mapping[str, Partition],
+    manifest: Manifest,
+    engine: Engine,
+    note: str = "",
 ) -> Staged:
     shutil.rmtree(partition.staging, ignore_errors=True)
-    return Staged(station, partition, inputs, manifest, False, 0, len(manifest.files), note=note)
+    return Staged(station, partition, inputs, manifest, False, 0, len(manifest.files), note=note, engine=engine)
 
 
 def _make_parts(
     jobs: Sequence[PartJob],
     partition: Partition,
     committed: Manifest | None,
+    since: int,
     engine: Engine,
     progress: Progress | None,
     observed: Counter[str],
 ) -> tuple[list[File], int]:
-    """Files of all parts, in order, and how many were made now; adds to what was observed."""
+    """Files of all parts, in order, and how many were made now; adds to what was observed.
+
+    Those that a killed run made are taken up when they are no older than their inputs, nor than `since`.
+    """
     known = {file.name: file for file in committed.files} if committed is not None else {}
     files: dict[str, File] = {}
     todo = []
@@ -456,7 +498,7 @@ def _make_parts(
     there = {path for folder in (partition.staging, partition.folder) for path in folder.iterdir()}
     for job in jobs:
         name = job.target.name
-        found = _finished(job, partition, known.get(name), there)
+        found = _finished(job, partition, known.get(name), since, there)
         if found is None:
             todo.append(job)
         else:
@@ -473,7 +515,7 @@ def _make_parts(
     return [files[job.target.name] for job in jobs], len(todo)
 
 
-def _finished(job: PartJob, partition: Partition, known: File | None, there: Set[Path]) -> File | None:
+def _finished(job: PartJob, partition: Partition, known: File | None, since: int, there: Set[Path]) -> File | None:
     """The part's file when it is already made from the same inputs, staged or in place; `there` lists both."""
     if (
         known is not None
@@ -489,22 +531,25 @@ def _finished(job: PartJob, partition: Partition, known: File | None, there: Set
             except (pa.ArrowException, OSError, ValueError):
                 path.unlink()
                 continue
-            if found.fingerprint == job.fingerprint and UNSETTLED not in found.stats:
+            same = found.fingerprint == job.fingerprint and UNSETTLED not in found.stats
+            if same and changed(path) >= max(since, newest(job.recorded)):
                 return found
     return None
 
 
 def run_part(job: PartJob) -> tuple[File, Stats]:
     """Make one part; the function that worker processes run. Gives back what was observed beside the file."""
-    if job.verify:
-        job.require_sound()
+    require_sound(job.recorded, how=look if job.verify else glance)
     try:
-        with PartWriter(job.target, job.schema, job.fingerprint) as writer:
+        with (
+            spilling_into(job.target.parents[1] / SPILL),
+            PartWriter(job.target, job.schema, job.fingerprint) as writer,
+        ):
             job.step(job.inputs, writer, job.params)
     except LakeError:
         raise
     except Exception:
-        job.require_sound()
+        require_sound(job.recorded)
         raise
     return describe(job.target), writer.observed
 

@@ -194,6 +194,7 @@ OTHERS = {
     "webarchive-commons/org/archive/format/warc/IAH-urls-wget.warc": {"http_status": 9, "mime_not_html": 5, "text": 2},
     "webarchive-commons/org/archive/format/warc/mutliple-headers.warc": {"text_empty": 1},
     "webarchive-commons/org/archive/resource/html/link-extraction-test.warc": {"text": 6, "warc_damaged": 1},
+    "whirlwind-python/CC-MAIN-2024-22.warc.paths.gz": {"warc_damaged": 1},
     "whirlwind-python/whirlwind.warc": {"text": 1},
     "whirlwind-python/whirlwind.warc.gz": {"text": 1},
     "whirlwind-python/whirlwind.warc.wat": {},
@@ -201,7 +202,15 @@ OTHERS = {
     "whirlwind-python/whirlwind.warc.wet": {},
     "whirlwind-python/whirlwind.warc.wet.gz": {},
 }
-"""WARC files of other projects' tests, and what becomes of their responses; ARC, LZ4 and the like are told as such."""
+"""All files of other projects' tests, and what becomes of their responses; ARC, LZ4 and the like are told as such."""
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared WARC files")
+def test_no_odd_file_is_left_out() -> None:
+    files = [
+        path for path in (SHARED / "warc").rglob("*") if path.is_file() and path.name not in ("LICENSE", "README.md")
+    ]
+    assert {str(path.relative_to(SHARED / "warc")) for path in files} == OTHERS.keys()
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared WARC files")

@@ -19,6 +19,7 @@ from curation_assets.deduplication.canonical_urls import UrlForm
 from curation_assets.deduplication.clusters import CLUSTERS
 from curation_assets.deduplication.exact import Survivor, groups, text_keys, url_keys
 from curation_assets.deduplication.hashes.murmur3 import KEY, hash_strings
+from curation_assets.lake.query import spilling_into
 
 Row = tuple[int, dt.datetime | None, int | None, bytes | None]
 LETTERS = "aAbé\u0301e \n\u2003\u0000ßẞΣςİ字\U0001d400"
@@ -212,10 +213,9 @@ def test_a_million_documents_beyond_the_memory_limit(tmp_path: Path, monkeypatch
         rows = pa.table({"doc": docs, "date": pa.nulls(count, pa.timestamp("us", "UTC")), "key": keys}).take(part)
         paths.append(tmp_path / f"{i}.parquet")
         pq.write_table(rows, paths[-1])
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    table = groups(paths, scratch=scratch)
-    assert not list(scratch.iterdir())
+    with spilling_into(tmp_path / "spill"):
+        table = groups(paths)
+    assert not (tmp_path / "spill").exists()
     smallest = np.full(count, count)
     np.minimum.at(smallest, ids.astype(np.int64), docs)
     size = np.bincount(ids.astype(np.int64), minlength=count)

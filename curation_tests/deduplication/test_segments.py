@@ -17,6 +17,7 @@ from curation_assets.deduplication import segments as module
 from curation_assets.deduplication.hashes.murmur3 import hash_strings
 from curation_assets.deduplication.segments import REMOVALS, SEGMENTS, Scope, Unit, repeated_segments, segments
 from curation_assets.filtering.edits import apply_edits, as_edits
+from curation_assets.lake.query import spilling_into
 
 Row = tuple[int, dt.datetime | None, str | None]
 Piece = tuple[int, int, str]
@@ -255,11 +256,10 @@ def test_many_segments_beyond_the_memory_limit(tmp_path: Path, monkeypatch: pyte
     texts = ["\n".join(map(str, row)) for row in numbers]
     docs = [i % 4 << 32 | i for i in range(len(texts))]
     rows: list[Row] = [(doc, None, text) for doc, text in zip(docs, texts, strict=True)]
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
     paths = written(tmp_path, [rows[:9000], rows[9000:]], "line")
-    tables = list(repeated_segments(paths, scratch=scratch))
-    assert not list(scratch.iterdir())
+    with spilling_into(tmp_path / "spill"):
+        tables = list(repeated_segments(paths))
+    assert not (tmp_path / "spill").exists()
     assert [table["doc"][0].as_py() >> 32 for table in tables] == [0, 1, 2, 3]
     removed = {row["doc"]: row["removed"] for table in tables for row in table.to_pylist()}
     seen: set[int] = set()

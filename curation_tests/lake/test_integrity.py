@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -13,15 +14,37 @@ from curation_assets.cli import app
 from curation_assets.definitions import build_definitions
 from curation_assets.engine.local import LocalEngine
 from curation_assets.lake.integrity import ROTTEN, committed_partitions, look, recorded, set_aside
-from curation_assets.lake.lake import CHECKS, MANIFEST, DamagedError, Lake
-from curation_assets.lake.parts import read_table
-from curation_assets.lake.station import Staged, run
+from curation_assets.lake.lake import CHECKS, MANIFEST, DamagedError, Lake, fingerprint
+from curation_assets.lake.parts import PartWriter, describe, read_table
+from curation_assets.lake.station import SnapshotJob, SnapshotStation, Staged, run, staging
 from curation_assets.line import Line
 from curation_assets.partitions import SNAPSHOTS
 from curation_tests.conftest import RESILIPARSE
-from curation_tests.lake.test_station import SNAPSHOT, Inline, numbers, products
+from curation_tests.lake.test_station import NUMBERS, SNAPSHOT, Inline, numbers, products
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"})
+
+
+def add_up(job: SnapshotJob) -> dict[str, int]:
+    """A station that says what of a killed run it takes up."""
+    paths = job.inputs["products"].paths()
+    made_from = fingerprint(job.inputs["products"].manifest().digest)
+    if job.finished.take(["total.txt"], made_from) is None:
+        total = sum(sum(read_table(path)["value"].to_pylist()) for path in paths)
+        (job.folder / "total.txt").write_text(str(total))
+        job.finished.add(describe(job.folder / "total.txt", made_from))
+    return {}
+
+
+def totals() -> SnapshotStation:
+    return SnapshotStation(
+        key=("r", "totals"),
+        group="g",
+        description="d",
+        version="1",
+        step=add_up,
+        inputs={"products": ("r", "products")},
+    )
 
 
 def flip(path: Path, at: int) -> None:
@@ -133,6 +156,97 @@ def test_silent_rot_is_not_read_when_every_read_is_verified(lake: Lake) -> None:
     assert not run(products(factor=3), lake, SNAPSHOT, Inline()).failed
     with pytest.raises(DamagedError, match="part-00000"):
         run(products(factor=4), Lake(lake.root, verify=True), SNAPSHOT, Inline())
+
+
+def respell(path: Path, values: list[int]) -> None:
+    """Put a part with other values, which has as many bytes and can be read, in place of a committed one."""
+    committed = path.read_bytes()
+    docs = read_table(path, ["doc"])["doc"]
+    told = describe(path)
+    with PartWriter(path, NUMBERS, told.fingerprint) as writer:
+        writer.stats = told.stats
+        writer.write(pa.table({"doc": docs, "value": values}, schema=NUMBERS))
+    spoilt = path.read_bytes()
+    assert (len(spoilt), spoilt == committed) == (len(committed), False)
+
+
+def mended(lake: Lake, how: str, path: Path, kept: Path) -> None:
+    """Bring a spoilt part of the numbers back: as `curation verify --repair` does, or from a copy, with its times."""
+    if how == "verify --repair":
+        partition = lake.partition(("numbers",), SNAPSHOT)
+        set_aside(partition, filter(None, map(look, recorded(partition))))
+    else:
+        shutil.copy2(kept, path)
+    run(numbers((1, 2), (3, 4), (5, 6)), lake, SNAPSHOT, Inline())
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> dict[str, bytes]:
+    """Of a lake as `lake` is, after products by three and their totals."""
+    lake = Lake(tmp_path / "undisturbed")
+    run(numbers((1, 2), (3, 4), (5, 6)), lake, SNAPSHOT, Inline())
+    run(products(factor=3), lake, SNAPSHOT, Inline())
+    run(totals(), lake, SNAPSHOT, Inline())
+    return files_of(lake.root)
+
+
+@pytest.mark.parametrize("how", ["verify --repair", "a copy"])
+@pytest.mark.parametrize(
+    ("values", "told"), [([13, 4], "the checks find it"), ([7, 4], "killed before the checks find it")]
+)
+def test_nothing_is_gone_on_from_that_was_made_of_a_spoilt_input(
+    lake: Lake, undisturbed: dict[str, bytes], tmp_path: Path, how: str, values: list[int], told: str
+) -> None:
+    """A part spoilt without a trace is read; what was staged from it is not taken up once it is mended."""
+    spoilt = lake.partition(("numbers",), SNAPSHOT).folder / "part-00001.parquet"
+    kept = shutil.copy2(spoilt, tmp_path / "kept")
+    respell(spoilt, values)
+    if told == "the checks find it":
+        for _ in range(2):
+            with pytest.raises(DamagedError, match=rf"every_document_has_one_row(?s:.*){spoilt.name} is damaged"):
+                run(products(factor=3), lake, SNAPSHOT, Inline())
+    else:
+        with staging(products(factor=3), lake, SNAPSHOT, Inline()) as staged:
+            assert staged.parts_done == 3
+    assert lake.partition(("r", "products"), SNAPSHOT).manifest().params == {"factor": 2}
+
+    mended(lake, how, spoilt, kept)
+    again = run(products(factor=3), lake, SNAPSHOT, Inline())
+    run(totals(), lake, SNAPSHOT, Inline())
+    assert files_of(lake.root) == undisturbed
+    if how == "a copy":
+        assert (again.parts_done, again.parts_reused) == (1, 2)
+
+
+def test_nothing_of_a_whole_snapshot_is_gone_on_from_either(
+    lake: Lake, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    run(products(factor=3), lake, SNAPSHOT, Inline())
+    spoilt = lake.partition(("r", "products"), SNAPSHOT).folder / "part-00001.parquet"
+    kept = shutil.copy2(spoilt, tmp_path / "kept")
+    respell(spoilt, [9, 13])
+    with staging(totals(), lake, SNAPSHOT, Inline()):
+        pass
+    shutil.copy2(kept, spoilt)
+    run(totals(), lake, SNAPSHOT, Inline())
+    assert files_of(lake.root) == undisturbed
+
+
+def test_what_a_killed_run_made_of_sound_inputs_is_gone_on_from(lake: Lake) -> None:
+    for station in (products(factor=3), totals()):
+        with staging(station, lake, SNAPSHOT, Inline()):
+            pass
+        again = run(station, lake, SNAPSHOT, Inline())
+        assert (again.fresh, again.parts_done) == (True, 0)
+
+
+def test_an_input_of_another_size_is_named_before_anything_is_made(lake: Lake) -> None:
+    """Such as one that a script wrote anew."""
+    rewritten = lake.partition(("numbers",), SNAPSHOT).folder / "part-00001.parquet"
+    pq.write_table(read_table(rewritten), rewritten)
+    with pytest.raises(DamagedError, match=rf"{rewritten.name} is damaged: it has \d+ bytes, \d+ were committed"):
+        run(products(factor=3), lake, SNAPSHOT, Inline())
+    assert not (lake.partition(("r", "products"), SNAPSHOT).staging / rewritten.name).exists()
 
 
 def silently_wrong(path: Path, at: int, sound: pa.Table) -> bool:

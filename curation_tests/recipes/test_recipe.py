@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from curation_assets.filtering.definitions import Definitions, LineEdits
-from curation_assets.filtering.fineweb2_languages import limits_of
+from curation_assets.filtering.fineweb2_languages import language_table
 from curation_assets.recipes.loading import RecipeError, load_recipe, published_recipes
 from curation_assets.recipes.methods import BloomDuplicates, MinHash, QualityScores, SubstringDuplicates
 
@@ -178,7 +178,8 @@ def test_limits_of_fineweb2_for_a_language(language: str, limits: tuple[float, .
         "max_avg_word_length",
         "max_non_alpha_words_ratio",
     )
-    assert [limits_of(language)[column] for column in columns] == pytest.approx(limits, abs=5e-4)
+    (found,) = (row for row in language_table().to_pylist() if row["language"] == language)
+    assert [found[column] for column in columns] == pytest.approx(limits, abs=5e-4)
 
 
 def test_overrides_reach_parameters_and_limits() -> None:
