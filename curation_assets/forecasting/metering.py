@@ -45,6 +45,11 @@ class MeteredEngine:
     engine: Engine
     usages: list[Usage] = field(default_factory=list)
 
+    @property
+    def workers(self) -> int:
+        """Of the engine beneath."""
+        return self.engine.workers
+
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """As of the engine beneath."""
         for result, usage in self.engine.map(partial(_metered, function=function), items):
