@@ -4,10 +4,10 @@
 with probability 0.85 ** 8. Ours and Polars (window functions and a union-find on a Python dict) read the same 20
 Parquet parts of band keys and must find the same survivors. datatrove gets the same parts with each band as eight
 hashes, in the files that its stage 1 writes, datasketch those of the first tenth of the documents as signatures in
-memory, and both must find the clusters that ours finds; of datasketch it is `MinHashLSH`, filled and then asked for every
-document, and a union-find. Each runs
-in a process of its own, for its peak memory, and for what it added to the process. The same documents as two snapshots
-in a band index, the second matched against the first, follow. Times are CPU seconds, without imports and compilation.
+memory, and both must find the clusters that ours finds; of datasketch it is `MinHashLSH`, filled and then asked for
+every document, and a union-find. Each runs in a process of its own, for its peak memory, and for what it added to the
+process. The same documents as two snapshots in a band index, the second matched against the first, follow. Times are
+CPU seconds, without imports and compilation.
 """
 
 import importlib.util
@@ -141,7 +141,6 @@ def datatrove_stages(paths: list[Path]) -> Callable[[], Partition]:
 
     loguru.logger.remove()
     config = MinhashConfig(hash_config=HashConfig(precision=64, hash_fc="sha1"))
-    os.environ["TQDM_DISABLE"] = "1"
     root = Path(tempfile.mkdtemp(dir=paths[0].parent))
     firsts = [0]
     for number, path in enumerate(paths):
@@ -219,6 +218,7 @@ def apart(function: Callable, *arguments: object) -> Any:
 
 def main() -> None:
     """Print the rates, peak memory and the ratios."""
+    os.environ["TQDM_DISABLE"] = "1"
     peers = {"datatrove": (datatrove_stages, PARTS), "datasketch": (datasketch_lsh, TENTH)}
     for name in [name for name in peers if importlib.util.find_spec(name) is None]:
         print(f"skipped: {name} is not installed; `make bench` installs it")

@@ -1,8 +1,8 @@
 """MinHash band keys, from text, against datasketch, datatrove and Daft, on the same texts.
 
 Usage: `python benchmarks/minhash.py [PARQUET]`. With a Parquet file the texts are its `text` column; without one
-they are words drawn by Zipf's law. All make 112 hashes over 5-grams of words. Ours simplifies the text, finds the words,
-hashes with SHA-1 and takes 64 bits. Of the others
+they are words drawn by Zipf's law. All make 112 hashes over 5-grams of words. Ours simplifies the text, finds the
+words, hashes with SHA-1 and takes 64 bits. Of the others
 
 - datatrove's stage 1 does the same work, to the same 64 bits, without writing anything;
 - datasketch's `MinHash.bulk` is given the shingles as lists of bytes, and takes 32 bits of each SHA-1, its default;

@@ -1,6 +1,6 @@
-"""Best-fit packing: our kernel against best fit over a sorted Python list, and its fill and cuts against concatenation's.
+"""Best-fit packing: our kernel against best fit over a sorted Python list, and its cuts against concatenation's.
 
-Both pack the same million documents, by CPU seconds.
+Both pack the same million documents; CPU seconds.
 """
 
 import bisect
@@ -35,9 +35,7 @@ def main() -> None:
     counts = token_count.tolist()
     segments = pack(doc, token_count)
     assert count_sequences(segments) == sorted_list_best_fit(counts), "as many sequences as the plain way"
-    seconds = in_turns(
-        {"ours": lambda: pack(doc, token_count), "sorted list": lambda: sorted_list_best_fit(counts)}, 2
-    )
+    seconds = in_turns({"ours": lambda: pack(doc, token_count), "sorted list": lambda: sorted_list_best_fit(counts)}, 2)
     ours, peer = (len(doc) / seconds[name] for name in ("ours", "sorted list"))
     print(f"best fit, {len(doc):,} documents: {ours:12,.0f} documents/s")
     print(f"  sorted list                : {peer:12,.0f} documents/s, ratio {ours / peer:.1f}")

@@ -1,6 +1,7 @@
 """Tokenising: our Arrow-in, Arrow-out path against Hugging Face `tokenizers`, on the same texts and to the same ids.
 
-On all cores, both with new caches, by the wall clock and in CPU seconds; and on one thread, as a station runs. The text is invented: pseudo-words with Zipf's frequencies, so that pre-token caches work as they do on prose.
+On all cores, both with new caches, by the wall clock and in CPU seconds; and on one thread, as a station runs. The text
+is invented: pseudo-words with Zipf's frequencies, so that pre-token caches work as they do on prose.
 """
 
 import os
@@ -51,9 +52,7 @@ def main() -> None:
         "peer": lambda: peer("true"),
     }
     wall, used = in_turns(both, 3, time.perf_counter), in_turns(both, 2)
-    alone = in_turns(
-        {"ours": lambda: tokenize(column, docs, Tokenizer(definition)), "peer": lambda: peer("false")}, 2
-    )
+    alone = in_turns({"ours": lambda: tokenize(column, docs, Tokenizer(definition)), "peer": lambda: peer("false")}, 2)
     titles = {f"all {os.cpu_count()} cores, wall clock": wall, "all cores, CPU": used, "one thread": alone}
     for title, seconds in titles.items():
         print(
