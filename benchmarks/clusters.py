@@ -245,7 +245,9 @@ def main() -> None:
     for name, rate in rates_of_peers.items():
         ratios[name] = rates[0] / rate
         print(f"{name:14} {rate:10,.0f} documents/s, the same clusters; ratio {ratios[name]:,.1f}")
-    report("clusters", *rates[:2], ratios, peak_mb=results[0][1], index=rates[2], index_peak_mb=results[2][1])
+    report(
+        "clusters", *rates[:2], ratios, facts={"peak_mb": results[0][1]}, index=rates[2], index_peak_mb=results[2][1]
+    )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main() -> None:
     same = sum(found[row] == whole[row] for row in named)
     print(f"label of the full text ({rate:,.0f} per CPU second): {same:,} of {len(named):,} = {same / len(named):.4f}")
     print(f"curation_assets {ours:,.0f} texts per CPU second; bare fasttext predict {peer:,.0f}")
-    report("language", ours, peer, facts={"agreement with the full text": same / len(named)})
+    report("language", ours, peer, facts={"agreement": same / len(named)})
 
 
 if __name__ == "__main__":
