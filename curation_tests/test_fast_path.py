@@ -3,6 +3,7 @@
 These fail where a change makes the line slow without making it wrong.
 """
 
+import dis
 import itertools
 import json
 import re
@@ -10,8 +11,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -104,30 +106,41 @@ def test_texts_are_read_where_they_lie(offset: int) -> None:
     assert data.ctypes.data == lying[2].address
 
 
+TraceFunction = Callable[[FrameType, str, Any], Any]
 CONVERSIONS = {"as_py", "to_pylist", "tolist", "to_pandas", "to_pydict", "iter_rows", "to_list", "rows"}
 FEW, MANY = 16, 256
 """MANY is within one batch of every kernel."""
 
 
-def python_calls(work: Callable[[], object]) -> tuple[int, Counter[str]]:
-    """How many calls the interpreter makes, and the conversions to Python objects among them."""
-    calls, conversions = 0, Counter[str]()
+@cache
+def names_of(code: CodeType) -> dict[int, str]:
+    """By place in the byte code: the attributes that are looked up."""
+    return {
+        step.offset: step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_METHOD", "LOAD_ATTR")
+    }
 
-    def count(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal calls
-        if event in ("call", "c_call"):
-            calls += 1
-            name = argument.__name__ if event == "c_call" else frame.f_code.co_name
+
+def python_work(work: Callable[[], object]) -> tuple[int, Counter[str]]:
+    """How many byte codes the interpreter executes, and which conversions to Python objects are among them."""
+    steps, conversions = 0, Counter[str]()
+
+    def trace(frame: FrameType, event: str, _: object) -> TraceFunction:
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            steps += 1
+            name = names_of(frame.f_code).get(frame.f_lasti)
             if name in CONVERSIONS:
                 conversions[name] += 1
+        return trace
 
     work()  # tables made once per process
-    sys.setprofile(count)
+    sys.settrace(trace)
     try:
         work()
     finally:
-        sys.setprofile(None)
-    return calls, conversions
+        sys.settrace(None)
+    return steps, conversions
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +176,9 @@ STEPS = list(works(texts(1), train_tokenizer(["a"], 257)))
 
 @pytest.mark.parametrize("step", STEPS)
 def test_more_rows_are_not_more_python(step: str, trained: str) -> None:
-    few, _ = python_calls(works(texts(FEW), trained)[step])
-    many, conversions = python_calls(works(texts(MANY), trained)[step])
-    assert many < few + (MANY - FEW) / 4, f"{few} calls for {FEW} rows, {many} for {MANY}"
+    few, _ = python_work(works(texts(FEW), trained)[step])
+    many, conversions = python_work(works(texts(MANY), trained)[step])
+    assert many < few + (MANY - FEW), f"{few} byte codes for {FEW} rows, {many} for {MANY}"
     assert not conversions
 
 
