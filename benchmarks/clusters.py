@@ -180,7 +180,7 @@ def datasketch_lsh(paths: list[Path]) -> Callable[[], Partition]:
             for document, signature in enumerate(signed):
                 session.insert(document, signature, check_duplication=False)
         return components(
-            (document, other)
+            (document, int(other))  # pyright: ignore[reportArgumentType]
             for document, signature in enumerate(signed)
             for other in index.query(signature)
             if other != document
@@ -246,7 +246,13 @@ def main() -> None:
         ratios[name] = rates[0] / rate
         print(f"{name:14} {rate:10,.0f} documents/s, the same clusters; ratio {ratios[name]:,.1f}")
     report(
-        "clusters", *rates[:2], ratios, facts={"peak_mb": results[0][1]}, index=rates[2], index_peak_mb=results[2][1]
+        "clusters",
+        rates[0],
+        rates[1],
+        ratios,
+        facts={"peak_mb": results[0][1]},
+        index=rates[2],
+        index_peak_mb=results[2][1],
     )
 
 
