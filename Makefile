@@ -48,16 +48,23 @@ dev: $(VENV)/.ready  ## open the Dagster UI on http://localhost:3000
 	@$(BIN)/curation prepare
 	@PYTHONWARNINGS='ignore:Function `dev_command` is superseded' $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
-bench: $(VENV)/.ready  ## run the benchmarks: our rates beside a named peer's
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
-
-# The published tools have an environment of their own, inside the project's.
+# The published tools have an environment of their own, inside the project's; so have, inside that, those which do not
+# get along with our pins. Where one of these cannot be installed, its comparisons are skipped, and say so.
 PEERS := $(VENV)/peers
-$(PEERS)/.ready: $(VENV)/.ready
+APART := daft dolma
+$(PEERS)/.ready: $(VENV)/.ready $(APART:%=benchmarks/peers/%.txt)
 	@echo "Making the environment of the published tools in $(PEERS) (once; about a minute)"
 	@test -x $(PEERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(PEERS)
 	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python -c constraints.txt -b constraints.txt -e '.[peers]'
+	@for tool in $(APART); do \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)/$$tool && $(BIN)/uv pip install --quiet \
+			--python $(PEERS)/$$tool/bin/python --require-hashes -r benchmarks/peers/$$tool.txt \
+		|| { echo "$$tool cannot be installed here"; rm -rf $(PEERS)/$$tool; }; done
 	@touch $@
+
+bench: $(PEERS)/.ready  ## our kernels beside named peers: BENCHMARKS="..." for some, FOLDER= SNAPSHOT= for real pages
+	@$(PEERS)/bin/python -m benchmarks.record $(if $(FOLDER),--source $(FOLDER) --snapshot $(SNAPSHOT)) $(BENCHMARKS)
+	@$(PEERS)/bin/python docs/write_performance.py
 
 parity: $(PEERS)/.ready  ## compare every gate with datatrove's, on the WARC files in FOLDER="..."
 	@$(PEERS)/bin/python -m benchmarks.parity $(if $(PAGES),--pages $(PAGES)) $(FOLDER)
@@ -74,10 +81,14 @@ audit: $(VENV)/.ready  ## ask for known vulnerabilities of the pins; asks the pa
 	@$(BIN)/uv pip install --quiet --upgrade --python $(AUDIT)/bin/python pip-audit
 	@$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt
 
+PIN_APART := $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links
 pins: $(VENV)/.ready  ## resolve all pins again
 	@printf 'hatchling\neditables\nfast-langdetect\nuv\n' | $(BIN)/uv pip compile --quiet --universal --upgrade \
 		--python-version 3.11 --all-extras --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--no-emit-find-links --output-file constraints.txt pyproject.toml -
+	@printf 'daft\nnumpy\n' | $(PIN_APART) --output-file benchmarks/peers/daft.txt -
+	@printf 'dolma\n' | $(PIN_APART) --output-file benchmarks/peers/dolma.txt -
 
 clean:  ## delete the environment, the demo's lake and settings, and the Dagster state
 	@rm -rf $(VENV) lake .dagster

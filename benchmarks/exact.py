@@ -127,7 +127,7 @@ def main() -> None:
         polars=rates["polars"],
         megabytes=results["ours"][1],
         urls=urls[0],
-        **({"urls_peer": urls[1], "urls_ratio": urls[0] / urls[1]} if len(urls) > 1 else {}),
+        facts={"urls_peer": urls[1], "urls_ratio": urls[0] / urls[1]} if len(urls) > 1 else {},
     )
 
 

@@ -17,19 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from measure import report
+from measure.lakes import ROWS, Columns, multiply, sample_lake
 
-from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
-from curation_assets.lake.lake import MANIFEST, Lake
-from curation_assets.lake.parts import ROW_BITS, describe, part_name
-from curation_assets.line import Line
-from curation_assets.settings import Settings
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.lake.lake import Lake
 
-PARTS, ROWS = 40, 25_000
 HOSTS = 20_000
 TABLES = ("documents", "url_matches", "languages", "signals", "filter_verdicts", "minhash_duplicates", "verdicts")
-TABLES += ("pii_spans", "corpus")
+TABLES += ("minhash_signatures", "pii_spans", "corpus")
 
 PEER = """
 import sys
@@ -46,41 +42,7 @@ else:
 """
 
 
-def multiply(line: Line, lake: Lake) -> tuple[str, str, str]:
-    """Write the tables of a lake again, with its documents repeated under other names; a URL, a record id, a host."""
-    chance = np.random.default_rng(1)
-    known = np.array([], np.int64)
-    names: dict[int, dict[str, pa.Array]] = {}
-    for name in TABLES:
-        made = line.lake.partition(line.key(name), SAMPLE_SNAPSHOT)
-        table = pa.concat_tables([pq.read_table(path) for path in made.paths(".parquet")])
-        docs = table["doc"].to_numpy()
-        known = docs if name == "documents" else known
-        place = np.searchsorted(known, docs)
-        folder = lake.partition(made.key, SAMPLE_SNAPSHOT).folder
-        folder.mkdir(parents=True)
-        times = -(-ROWS // len(known))
-        rows = (place[None, :] + len(known) * np.arange(times)[:, None]).ravel()
-        repeated = table.take(pa.array(np.tile(np.arange(len(docs)), times)[rows < ROWS]))
-        rows = rows[rows < ROWS]
-        files = []
-        for part in range(PARTS):
-            if name == "documents":
-                names[part] = new_names(chance)
-            written = repeated.set_column(0, "doc", pa.array(rows + (part << ROW_BITS)))
-            for column, values in names[part].items():
-                if column in table.column_names:
-                    written = written.set_column(
-                        written.column_names.index(column), column, values.take(pa.array(rows))
-                    )
-            pq.write_table(written, folder / part_name(part), compression="zstd", row_group_size=1024)
-            files.append(describe(folder / part_name(part)))
-        (folder / MANIFEST).write_text(made.manifest().model_copy(update={"files": files}).model_dump_json())
-    last = names[PARTS - 1]
-    return tuple(last[column][ROWS - 1].as_py() for column in ("url", "record_id", "host"))
-
-
-def new_names(chance: np.random.Generator) -> dict[str, pa.Array]:
+def new_names(chance: np.random.Generator) -> Columns:
     """URL, host and record id of one part's rows."""
     hosts = [f"www.site{number}.example" for number in (chance.zipf(1.3, ROWS) % HOSTS)]
     ids = [chance.bytes(16).hex() for _ in range(ROWS)]
@@ -110,13 +72,9 @@ def main() -> None:
     """Make the lake and ask both."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        write_sample(root / "sample")
-        chosen = {"source": str(root / "sample"), "lake": root / "small", "workers": 2}
-        small = Line(Settings(**chosen, recipe_set={"extraction.extractor": "resiliparse"}))
-        for staged in small.run(SAMPLE_SNAPSHOT):
-            if staged.station.name == "corpus":
-                break
-        names = multiply(small, Lake(root / "lake"))
+        small = sample_lake(root, "corpus")
+        last = multiply(small, Lake(root / "lake"), TABLES, new_names)[-1]
+        names = [last[column][ROWS - 1].as_py() for column in ("url", "record_id", "host")]
         ours = [sys.executable, "-m", "curation_assets", "explain", "--lake", str(root / "lake")]
         folders = root / "peer"
         folders.mkdir()

@@ -13,7 +13,7 @@ from typing import Any
 import fasttext
 import numpy as np
 import pyarrow as pa
-from measure import fastest, given_texts, report
+from measure import given_texts, in_turns, report
 
 from curation_assets.filtering.language import MODEL, identify_language
 
@@ -56,12 +56,9 @@ def main() -> None:
     model = fasttext.load_model(str(MODEL))
     lines = [text[:CHARACTERS].replace("\n", " ").replace("\0", "") for text in array.to_pylist()]
     table, labels = identify_language(array, CHARACTERS), bare_fasttext(model, lines)
-    # In turns, so that a busy machine treats both alike.
-    ours_s, peer_s = [], []
-    for _ in range(4):
-        ours_s.append(fastest(lambda: identify_language(array, CHARACTERS), 1, time.process_time))
-        peer_s.append(fastest(lambda: bare_fasttext(model, lines), 1, time.process_time))
-    ours, peer = len(array) / min(ours_s), len(array) / min(peer_s)
+    works = {"ours": lambda: identify_language(array, CHARACTERS), "peer": lambda: bare_fasttext(model, lines)}
+    seconds = in_turns(works, 4)
+    ours, peer = len(array) / seconds["ours"], len(array) / seconds["peer"]
 
     found = table["language"].to_pylist()
     named = [row for row, language in enumerate(found) if language is not None]
@@ -74,7 +71,7 @@ def main() -> None:
     same = sum(found[row] == whole[row] for row in named)
     print(f"label of the full text ({rate:,.0f} per CPU second): {same:,} of {len(named):,} = {same / len(named):.4f}")
     print(f"curation_assets {ours:,.0f} texts per CPU second; bare fasttext predict {peer:,.0f}")
-    report("language", ours, peer)
+    report("language", ours, peer, facts={"agreement": same / len(named)})
 
 
 if __name__ == "__main__":

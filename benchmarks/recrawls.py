@@ -155,7 +155,12 @@ def main() -> None:
         else:
             pairs, first, second = invented(folder)
         shares = [measure(name, pairs, {"a": first, "b": second}, folder) for name in PARAMETERS]
-    report("recrawls", *shares[0], **{f"{name} met": met for name, (met, _) in zip(PARAMETERS, shares, strict=True)})
+    report(
+        "recrawls",
+        shares[0][0],
+        shares[0][1],
+        facts={f"{name} met": met for name, (met, _) in zip(PARAMETERS, shares, strict=True)},
+    )
 
 
 if __name__ == "__main__":

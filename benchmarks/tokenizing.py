@@ -1,22 +1,25 @@
-"""Tokenising: our Arrow-in, Arrow-out path against Hugging Face `tokenizers`.
+"""Tokenising: our Arrow-in, Arrow-out path against Hugging Face `tokenizers`, on the same texts and to the same ids.
 
-The text is invented: pseudo-words with Zipf's frequencies, so that pre-token caches work as they do on prose.
+On all cores, both with new caches, by the wall clock and in CPU seconds; and on one thread, as a station runs. The text
+is invented: pseudo-words with Zipf's frequencies, so that pre-token caches work as they do on prose.
 """
 
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tokenizers
-from measure import report
+from measure import in_turns, report
 
 from curation_assets.packing.tokenizer import Tokenizer, train_tokenizer
 from curation_assets.packing.tokens import tokenize
 
 SYLLABLES = [*("ka", "lo", "mi", "ra", "tes", "on", "ur", "bel"), *("sha", "nor", "qui", "ed", "ing", "st", "ä", "中")]
+
+
+TEXTS = 2000
 
 
 def invent(documents: int, words: int = 60_000) -> list[str]:
@@ -28,41 +31,36 @@ def invent(documents: int, words: int = 60_000) -> list[str]:
     return [" ".join([lexicon[k] for k in row]) + ".\n" for row in drawn]
 
 
-def timed(step: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that a step takes, and what it returns."""
-    start = time.perf_counter()
-    result = step()
-    return time.perf_counter() - start, result
-
-
 def main() -> None:
     """Print rates in MB/s of UTF-8 text."""
-    texts = invent(4000)
+    texts = invent(TEXTS)
     size = sum(len(text.encode()) for text in texts) / 1e6
-    few = texts[:400]
-    few_size = sum(len(text.encode()) for text in few) / 1e6
-    definition = train_tokenizer(few)
-    tokenizer = Tokenizer(definition)
-    reference = tokenizers.Tokenizer.from_str(definition)
+    definition = train_tokenizer(texts[:400])
     docs, column = pa.array(range(len(texts)), pa.int64()), pa.array(texts, pa.large_string())
-    seconds, batch = timed(lambda: tokenize(column, docs, tokenizer))
-    one_thread = size / seconds
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    seconds, encodings = timed(lambda: reference.encode_batch_fast(few, add_special_tokens=False))
-    peer_one_thread = few_size / seconds
-    for encoding, ids in zip(encodings, batch["ids"].slice(0, len(few)).to_pylist(), strict=True):
-        assert [*encoding.ids, tokenizer.end_of_document] == ids, "ids must be the peer's"
-    print(f"one thread ({tokenizer.backend})        : {one_thread:7.1f} MB/s")
-    print(f"  tokenizers' encode_batch_fast  : {peer_one_thread:7.1f} MB/s, ratio {one_thread / peer_one_thread:.1f}")
+    tokenizer = Tokenizer(definition)
 
-    cold = Tokenizer(definition)
-    seconds, _ = timed(lambda: cold.encode_batch(column, parallel=True))
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    peer_seconds, _ = timed(lambda: reference.encode_batch_fast(few, add_special_tokens=False))
-    all_cores, peer_all_cores = size / seconds, few_size / peer_seconds
-    print(f"all {os.cpu_count()} cores                      : {all_cores:7.1f} MB/s")
-    print(f"  tokenizers' encode_batch_fast  : {peer_all_cores:7.1f} MB/s, ratio {all_cores / peer_all_cores:.1f}")
-    report("tokenize_mb_per_s", one_thread, peer_one_thread)
+    def peer(parallel: str) -> list[Any]:
+        os.environ["TOKENIZERS_PARALLELISM"] = parallel
+        reference = tokenizers.Tokenizer.from_str(definition)
+        return reference.encode_batch_fast(texts, add_special_tokens=False)
+
+    batch = tokenize(column, docs, tokenizer)
+    for encoding, ids in zip(peer("true"), batch["ids"].to_pylist(), strict=True):
+        assert [*encoding.ids, tokenizer.end_of_document] == ids, "ids must be the peer's"
+    both = {
+        "ours": lambda: Tokenizer(definition).encode_batch(column, parallel=True),
+        "peer": lambda: peer("true"),
+    }
+    wall, used = in_turns(both, 3, time.perf_counter), in_turns(both, 2)
+    alone = in_turns({"ours": lambda: tokenize(column, docs, Tokenizer(definition)), "peer": lambda: peer("false")}, 2)
+    titles = {f"all {os.cpu_count()} cores, wall clock": wall, "all cores, CPU": used, "one thread": alone}
+    for title, seconds in titles.items():
+        print(
+            f"{title:<26} ours ({tokenizer.backend}) {size / seconds['ours']:6.1f} MB/s, tokenizers "
+            f"{size / seconds['peer']:5.1f}, ratio {seconds['peer'] / seconds['ours']:.1f}"
+        )
+    ratios = {"cpu": used["peer"] / used["ours"], "one_thread": alone["peer"] / alone["ours"]}
+    report("tokenizing", size / wall["ours"], size / wall["peer"], ratios)
 
 
 if __name__ == "__main__":

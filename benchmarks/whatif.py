@@ -13,45 +13,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from measure import report
+from measure.lakes import PARTS, ROWS, multiply, sample_lake
 
-from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
-from curation_assets.lake.lake import MANIFEST, Lake
-from curation_assets.lake.parts import ROW_BITS, describe, part_name
+from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.lake.lake import Lake
+from curation_assets.lake.parts import part_name
 from curation_assets.line import Line
 from curation_assets.provenance.whatif import what_if
-from curation_assets.settings import Settings
 
-PARTS, ROWS = 40, 25_000
 TABLES = ("documents", "url_matches", "languages", "signals", "filter_verdicts", "minhash_duplicates", "verdicts")
 LIMITS = {"gopher_short_doc": 300}
 COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-
-
-def multiply(line: Line, lake: Lake) -> None:
-    """Write the tables of a lake again, with its documents repeated until there are enough."""
-    known = np.array([], np.int64)
-    for name in TABLES:
-        made = line.lake.partition(line.key(name), SAMPLE_SNAPSHOT)
-        table = pa.concat_tables([pq.read_table(path) for path in made.paths(".parquet")])
-        docs = table["doc"].to_numpy()
-        known = docs if name == "documents" else known
-        place = np.searchsorted(known, docs)
-        folder = lake.partition(made.key, SAMPLE_SNAPSHOT).folder
-        folder.mkdir(parents=True)
-        times = -(-ROWS // len(known))
-        rows = (place[None, :] + len(known) * np.arange(times)[:, None]).ravel()
-        repeated = table.take(pa.array(np.tile(np.arange(len(docs)), times)[rows < ROWS]))
-        files = []
-        for part in range(PARTS):
-            column = pa.array(rows[rows < ROWS] + (part << ROW_BITS))
-            pq.write_table(repeated.set_column(0, "doc", column), folder / part_name(part), compression="zstd")
-            files.append(describe(folder / part_name(part)))
-        (folder / MANIFEST).write_text(made.manifest().model_copy(update={"files": files}).model_dump_json())
 
 
 def ours(line: Line) -> dict[str, int]:
@@ -97,13 +71,8 @@ def main() -> None:
     """Make the lake, run both, and compare what they say."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        write_sample(root / "sample")
-        chosen = {"source": str(root / "sample"), "lake": root / "small", "workers": 2}
-        small = Line(Settings(**chosen, recipe_set={"extraction.extractor": "resiliparse"}))
-        for staged in small.run(SAMPLE_SNAPSHOT):
-            if staged.station.name == "verdicts":
-                break
-        multiply(small, Lake(root / "lake"))
+        small = sample_lake(root, "verdicts")
+        multiply(small, Lake(root / "lake"), TABLES)
         changed = {"lake": root / "lake", "recipe_set": small.settings.recipe_set | LIMITS}
         line = Line(small.settings.model_copy(update=changed))
         (found, wall, cpu), documents = timed(ours, line), PARTS * ROWS

@@ -1,9 +1,10 @@
 """What the benchmarks share: their texts, the clock, and the last line."""
 
 import json
+import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
@@ -46,6 +47,27 @@ def fastest(work: Callable[[], object], repeats: int = 3, clock: Callable[[], fl
     return min(seconds)
 
 
-def report(name: str, ours: float, peer: float, **more: float) -> None:
-    """Print the last line: JSON with both rates, of one unit, and the ratio."""
-    print(json.dumps({"name": name, "ours": ours, "peer": peer, "ratio": ours / peer, **more}))
+def cpu_seconds() -> float:
+    """CPU seconds of this process, all its threads, and the child processes that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def in_turns(
+    works: Mapping[str, Callable[[], object]], rounds: int = 3, clock: Callable[[], float] = cpu_seconds
+) -> dict[str, float]:
+    """Seconds of each work's fastest call, by name. They are called in turns, so that a busy machine treats them alike.
+
+    Nothing is called to warm up: do that before, or take two rounds at least.
+    """
+    best = dict.fromkeys(works, float("inf"))
+    for _ in range(rounds):
+        for name, work in works.items():
+            best[name] = min(best[name], fastest(work, 1, clock))
+    return best
+
+
+def report(name: str, ours: float, peer: float, ratios: Mapping[str, float] | None = None, **more: object) -> None:
+    """Print the last line: JSON with both rates, of one unit, and the ratio; `ratios` are those to further peers."""
+    answer = {"name": name, "ours": ours, "peer": peer, "ratio": ours / peer, "ratios": dict(ratios or {}), **more}
+    print(json.dumps(answer))

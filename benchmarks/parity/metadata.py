@@ -24,7 +24,8 @@ WORD_FILES = {
     "subwords": "banned_subwords.txt",
 }
 CHARACTERS = 1000
-_LIST = "published"
+PUBLISHED = "published"
+"""The name of datatrove's lists among ours."""
 
 
 def _model() -> Any:
@@ -34,18 +35,19 @@ def _model() -> Any:
     return _FastText(str(MODEL))
 
 
-def _language_filter(model: Any, languages: str | None) -> LanguageFilter:
+def language_filter(languages: str | None, model: Any = None, **options: Any) -> LanguageFilter:
+    """datatrove's filter with a loaded model, by default the compressed one."""
     # It asks for one distribution of fastText by name; the module is what it needs.
     LanguageFilter._requires_dependencies = []
-    step = LanguageFilter(languages=languages)
-    step.model._model = model
+    step = LanguageFilter(languages=languages, **options)
+    step.model._model = model or _model()
     return step
 
 
 def compare_languages(texts: Sequence[str], limit: float) -> list[Comparison]:
     """Compare the gate on the language, that on the score with our limit, and both: "English, with a score"."""
     model = _model()
-    english, any_language = _language_filter(model, "en"), _language_filter(model, None)
+    english, any_language = language_filter("en", model), language_filter(None, model)
     table = identify_language(pa.array(texts, pa.large_string()), CHARACTERS)
     labels, scores = table["language"].to_pylist(), table["language_score"].to_pylist()
 
@@ -91,25 +93,17 @@ class PublishedLists:
 
     def __init__(self, folder: Path) -> None:
         """Write the lists into a folder as ours reads them, and load both filters."""
-        (folder / _LIST).mkdir()
-        assets = Path(ASSETS_PATH)
-        with tarfile.open(next(assets.glob("url_filterblacklists*.tar.gz"))) as archive:
-            for kind in ("domains", "urls"):
-                member = archive.extractfile(kind)
-                assert member is not None
-                (folder / _LIST / kind).write_bytes(member.read())
-        for ours, theirs in WORD_FILES.items():
-            (folder / f"{ours}.txt").write_bytes((assets / theirs).read_bytes())
-        self.rules = UrlRules.load(folder, [_LIST])
-        self.entries = {kind: (folder / _LIST / kind).read_text().splitlines() for kind in ("domains", "urls")}
+        write_lists(folder)
+        self.rules = UrlRules.load(folder, [PUBLISHED])
+        self.entries = {kind: (folder / PUBLISHED / kind).read_text().splitlines() for kind in ("domains", "urls")}
         self.addresses = {_bare(entry.lower()) for entry in self.entries["urls"]}
         words = {kind: (folder / f"{kind}.txt").read_text().splitlines() for kind in WORD_FILES}
         self.words = {kind: [line for line in lines if line[:1] not in ("", "#")] for kind, lines in words.items()}
         self.filters = {
-            "url_domain": _url_filter(extra_domains=self.entries["domains"], extra_urls=self.entries["urls"]),
-            "url_hard_word": _url_filter(banned_words=self.words["hard_words"]),
-            "url_soft_words": _url_filter(soft_banned_words=self.words["soft_words"]),
-            "url_subword": _url_filter(banned_subwords=self.words["subwords"]),
+            "url_domain": url_filter(extra_domains=self.entries["domains"], extra_urls=self.entries["urls"]),
+            "url_hard_word": url_filter(banned_words=self.words["hard_words"]),
+            "url_soft_words": url_filter(soft_banned_words=self.words["soft_words"]),
+            "url_subword": url_filter(banned_subwords=self.words["subwords"]),
         }
 
     def variants(self, every: int) -> list[str]:
@@ -140,10 +134,24 @@ def _bare(address: str) -> str:
     return re.sub("^[a-z]+://", "", address).removeprefix("www.").partition("#")[0].rstrip("/")
 
 
-def _url_filter(**lists: list[str]) -> URLFilter:
+def write_lists(folder: Path) -> None:
+    """Write the lists that come with datatrove into a folder as ours reads them."""
+    (folder / PUBLISHED).mkdir()
+    assets = Path(ASSETS_PATH)
+    with tarfile.open(next(assets.glob("url_filterblacklists*.tar.gz"))) as archive:
+        for kind in ("domains", "urls"):
+            member = archive.extractfile(kind)
+            assert member is not None
+            (folder / PUBLISHED / kind).write_bytes(member.read())
+    for ours, theirs in WORD_FILES.items():
+        (folder / f"{ours}.txt").write_bytes((assets / theirs).read_bytes())
+
+
+def url_filter(**options: Any) -> URLFilter:
+    """datatrove's filter; without its own lists, if not told otherwise."""
     from tldextract import TLDExtract
 
-    step = URLFilter(use_integrated_lists=False, **lists)
+    step = URLFilter(**{"use_integrated_lists": False, **options})
     step.tldextractor = TLDExtract(cache_dir=None, suffix_list_urls=())  # its own asks the network for the list
     return step
 

@@ -8,7 +8,6 @@ with a WARC header. Formats: ISO 28500 (WARC 1.0 and 1.1), RFC 1952 (gzip).
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from fastwarc.warc import ArchiveIterator, WarcHeader, WarcRecord, WarcRecordType
@@ -80,9 +79,7 @@ def _read_sound(window: Window, gzip: bool, max_record_bytes: int) -> Iterator[R
         inflated = 16 + text + 4 * len(headers) + size
         held = None
         if record.record_type == WarcRecordType.response:
-            block = None
-            with _only_errors_of(window):
-                block = record.reader.read()
+            block = _block(window, record)
             if block is None or len(block) != size:
                 return
             get = headers.get
@@ -99,23 +96,30 @@ def _read_sound(window: Window, gzip: bool, max_record_bytes: int) -> Iterator[R
 
 def _records(window: Window) -> Iterator[WarcRecord]:
     """fastwarc's records up to its first error; errors of the stream itself are raised."""
-    with _only_errors_of(window):
-        yield from ArchiveIterator(cast(BinaryIO, window), parse_http=False)
-
-
-@contextmanager
-def _only_errors_of(window: Window) -> Iterator[None]:
-    """Let fastwarc's own errors pass in silence, but not those of the stream that it reads."""
     try:
-        yield
+        yield from ArchiveIterator(cast(BinaryIO, window), parse_http=False)
     except GeneratorExit:
         raise
     except BaseException as error:
-        if window.error is not None:
-            raise window.error from None
-        # A panic in fastwarc is no Exception; anything else that is not one (KeyboardInterrupt) is not for us.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
+        _raise_unless_of_fastwarc(window, error)
+
+
+def _block(window: Window, record: WarcRecord) -> bytes | None:
+    """A record's block; None if fastwarc cannot read it. Errors of the stream itself are raised."""
+    try:
+        return record.reader.read()
+    except BaseException as error:
+        _raise_unless_of_fastwarc(window, error)
+        return None
+
+
+def _raise_unless_of_fastwarc(window: Window, error: BaseException) -> None:
+    """Let fastwarc's own errors pass in silence, but not those of the stream that it reads."""
+    if window.error is not None:
+        raise window.error from None
+    # A panic in fastwarc is no Exception; anything else that is not one (KeyboardInterrupt) is not for us.
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
 
 
 def _confirms(window: Window, gzip: bool, inflated: int, offset: int) -> bool:
