@@ -41,6 +41,8 @@ Seconds = dict[str, float]
 class Here:
     """An engine without workers, whose CPU time is this process's."""
 
+    workers = 1
+
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         """Apply the function to each item."""
         return map(function, items)
