@@ -176,7 +176,10 @@ def write_segment(job: SnapshotJob) -> Stats:
     method: MinHash = job.params
     paths = job.inputs["keys"].paths(".parquet")
     parameters = method.model_dump(mode="json", include={"ngram", "bands", "rows", "hash", "seed", "by_language"})
-    band_index.write_segment(paths, job.folder, job.folder / "scratch", jaccard=method.verify, parameters=parameters)
+    scratch = job.folder / "scratch"
+    band_index.write_segment(
+        paths, job.folder, scratch, jaccard=method.verify, parameters=parameters, tasks=job.engine.map
+    )
     return {
         "rows_in": job.inputs["keys"].manifest().rows,
         "rows_out": pq.read_metadata(job.folder / band_index.DOCUMENTS).num_rows,
@@ -277,7 +280,7 @@ def _group_keys(job: SnapshotJob, method: UrlDuplicates | TextDuplicates, paths:
 def _group_bands(job: SnapshotJob, method: MinHash, paths: Sequence[Path]) -> pa.Table:
     scratch = job.folder / "scratch"
     if not method.across_snapshots:
-        return clusters.cluster(paths, scratch, survivor=method.survivor, jaccard=method.verify)
+        return clusters.cluster(paths, scratch, survivor=method.survivor, jaccard=method.verify, tasks=job.engine.map)
     own = {"segment": job.inputs["segment"], "keys": job.inputs["keys"]}
     partitions = {name: {**job.preceding[name], job.snapshot: own[name]} for name in own}
     matches = band_index.match(

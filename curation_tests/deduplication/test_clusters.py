@@ -83,7 +83,7 @@ def test_equals_breadth_first_search_in_any_order(
     folder = tmp_path_factory.mktemp("parts")
     survivor: Survivor = data.draw(st.sampled_from(["earliest", "latest"]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clusters, "_FILE_ROWS", -(-len(rows) * bands // files) or 1)
+        patch.setattr(clusters, "_BUCKET_ROWS", -(-len(rows) * bands // files) or 1)
         table = cluster(written(folder, parts, bands), folder, survivor=survivor)
     assert table.schema == CLUSTERS
     assert table.to_pylist() == reference(rows, survivor)
@@ -130,7 +130,7 @@ def test_null_dates_only(tmp_path: Path) -> None:
 
 def test_a_large_random_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches and files, one key that half of the documents share, against label propagation."""
-    monkeypatch.setattr(clusters, "_FILE_ROWS", 20_000)
+    monkeypatch.setattr(clusters, "_BUCKET_ROWS", 20_000)
     rng = np.random.default_rng(1)
     n, bands = 50_000, 3
     keys = rng.integers(0, 120_000, (n, bands)).astype(np.uint64)
