@@ -166,7 +166,9 @@ class KeyJob:
             with pq.ParquetFile(part) as file:
                 if (bands := _bands(part, file)) != self.bands:
                     raise ValueError(f"parts have {self.bands} and {bands} bands")
-                for batch in file.iter_batches(_RUN_ROWS // 4 // bands + 1, columns=["doc", "date", "bands"]):
+                for batch in file.iter_batches(
+                    _RUN_ROWS // 4 // bands + 1, columns=["doc", "date", "bands"], use_threads=False
+                ):
                     batch = batch.filter(batch.column("bands").is_valid())
                     dates = batch.column("date").cast(_DATE).cast(pa.int64()).fill_null(NO_DATE)
                     keys = batch.column("bands").flatten().cast(pa.uint64()).to_numpy()
