@@ -43,6 +43,7 @@ from curation_assets.lake.shuffle import (
     Map,
     Scattered,
     buckets,
+    groups_of,
     in_turn,
     read_bucket,
     scatter,
@@ -269,7 +270,7 @@ class Keyed(NamedTuple):
 
     def jobs(self) -> list[BucketJob]:
         """Stage 2."""
-        together = in_turn(self.buckets, (bucket.rows for bucket in self.buckets), _BUCKET_ROWS // 2)
+        together = in_turn(self.buckets, Bucket.size, _BUCKET_ROWS // 2)
         return [BucketJob(some, self.first, self.folder / f"pairs-{i:05d}") for i, some in enumerate(together)]
 
 
@@ -293,7 +294,7 @@ def keyed(
     with temporary_folder(scratch) as folder:
         jobs = [
             KeyJob(some, bands, number, folder / f"rows-{i:05d}", folder / f"documents-{i:05d}")
-            for i, some in enumerate(in_turn(parts, (size * bands for size in sizes), _RUN_ROWS * 3 // 4))
+            for i, some in enumerate(groups_of(parts, sizes, _RUN_ROWS * 3 // 4 // max(bands, 1)))
         ]
         files = sorted(tasks(scatter_keys, jobs), key=lambda file: file.path)
         counts = [job.documents.stat().st_size // 16 for job in jobs]

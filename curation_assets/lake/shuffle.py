@@ -44,8 +44,7 @@ class Bucket(NamedTuple):
     slices: np.ndarray
     """int64[n, 3]: the file (an index into `paths`), and its rows at which each slice begins and ends."""
 
-    @property
-    def rows(self) -> int:
+    def size(self) -> int:
         """Rows of all slices."""
         return int((self.slices[:, 2] - self.slices[:, 1]).sum())
 
@@ -59,6 +58,12 @@ def scatter(path: Path, runs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Scatte
             bounds.append(np.concatenate([[start], start + ends]))
             start += len(rows)
     return Scattered(path, np.array(bounds, np.int64))
+
+
+def by_bucket(rows: np.ndarray, bucket: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """A run for `scatter`: rows ordered by their bucket (integers below `number`, at most 2**16)."""
+    bucket = bucket.astype(np.uint16)
+    return rows[np.argsort(bucket, kind="stable")], np.cumsum(np.bincount(bucket, minlength=number))
 
 
 def buckets(files: Sequence[Scattered]) -> list[Bucket]:
@@ -78,7 +83,7 @@ def buckets(files: Sequence[Scattered]) -> list[Bucket]:
 
 def read_bucket(bucket: Bucket, dtype: type[np.generic], width: int) -> np.ndarray:
     """The rows of a bucket ([rows, width]), slice after slice."""
-    rows = np.empty((bucket.rows, width), dtype)
+    rows = np.empty((bucket.size(), width), dtype)
     at = 0
     for number, group in groupby(bucket.slices.tolist(), key=lambda one: one[0]):
         with bucket.paths[number].open("rb") as file:
@@ -91,17 +96,24 @@ def read_bucket(bucket: Bucket, dtype: type[np.generic], width: int) -> np.ndarr
     return rows
 
 
-def in_turn(items: Iterable[Item], sizes: Iterable[int], least: int) -> list[list[Item]]:
-    """Neighbouring items together until they have `least` in size: what a task is worth starting for."""
-    together: list[list[Item]] = []
-    filled = least
-    for item, size in zip(items, sizes, strict=True):
+def in_turn(items: Iterable[Item], size: Callable[[Item], int], least: int) -> Iterator[list[Item]]:
+    """Neighbouring items together until they have `least` in size: what a task, or a run, is worth starting for."""
+    together: list[Item] = []
+    filled = 0
+    for item in items:
+        together.append(item)
+        filled += size(item)
         if filled >= least:
-            together.append([])
-            filled = 0
-        together[-1].append(item)
-        filled += size
-    return together
+            yield together
+            together, filled = [], 0
+    if together:
+        yield together
+
+
+def groups_of(items: Sequence[Item], sizes: Sequence[int], least: int) -> list[list[Item]]:
+    """The same for sizes that are known."""
+    together = in_turn(range(len(items)), sizes.__getitem__, least)
+    return [[items[i] for i in some] for some in together]
 
 
 @contextlib.contextmanager

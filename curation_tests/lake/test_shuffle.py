@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.lake.shuffle import buckets, in_turn, read_bucket, scatter, temporary_folder
+from curation_assets.lake.shuffle import buckets, groups_of, in_turn, read_bucket, scatter, temporary_folder
 
 NUMBER = 5
 Runs = list[list[int]]
@@ -30,7 +30,7 @@ def test_rows_come_back_by_bucket_in_order(tmp_path_factory: pytest.TempPathFact
         written.append(scatter(folder / str(i), ordered))
     found = buckets(written)
     assert [read_bucket(bucket, np.uint64, 1)[:, 0].tolist() for bucket in found] == expected[: len(found)]
-    assert [bucket.rows for bucket in found] == [len(values) for values in expected][: len(found)]
+    assert [bucket.size() for bucket in found] == [len(values) for values in expected][: len(found)]
     assert found or not any(expected)
 
 
@@ -44,9 +44,10 @@ def test_a_file_that_was_cut_short_is_an_error(tmp_path: Path) -> None:
 
 
 def test_in_turn() -> None:
-    assert in_turn("abcdef", [1, 1, 1, 5, 0, 2], 2) == [["a", "b"], ["c", "d"], ["e", "f"]]
-    assert in_turn("abc", [0, 0, 0], 1) == [["a", "b", "c"]]
-    assert in_turn("", [], 1) == []
+    assert list(in_turn(["ab", "c", "", "defg"], len, 3)) == [["ab", "c"], ["", "defg"]]
+    assert groups_of("abcdef", [1, 1, 1, 5, 0, 2], 2) == [["a", "b"], ["c", "d"], ["e", "f"]]
+    assert groups_of("abc", [0, 0, 0], 1) == [["a", "b", "c"]]
+    assert groups_of("", [], 1) == []
 
 
 def test_a_temporary_folder_goes_also_after_an_error(tmp_path: Path) -> None:
