@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -81,7 +82,7 @@ def buckets(files: Sequence[Scattered]) -> list[Bucket]:
     return found
 
 
-def read_bucket(bucket: Bucket, dtype: type[np.generic], width: int) -> np.ndarray:
+def read_bucket(bucket: Bucket, dtype: np.typing.DTypeLike, width: int) -> np.ndarray:
     """The rows of a bucket ([rows, width]), slice after slice."""
     rows = np.empty((bucket.size(), width), dtype)
     at = 0
