@@ -183,10 +183,8 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], label: str,
             top = ends[-1][0]
             axes.plot([x[0], x[-1]], [top * x[0] / x[-1], top], color=GRID, linewidth=1, linestyle="--", zorder=0)
         axes.set_xlim(x[0] * 0.9, x[-1] * 4)
-        axes.minorticks_off()
+        _ticks(axes, label, of)
         axes.set_xticks(list(x), [f"{value:,.0f}" for value in x])
-        axes.set_xlabel(label)
-        axes.set_ylabel(of)
     return figure
 
 

@@ -161,9 +161,9 @@ def _linked(ordered: np.ndarray, distance: int, blocks: int) -> np.ndarray:
 
 
 def _forest(values: np.ndarray, distance: int, blocks: int) -> np.ndarray:
-    """Forest (int64) over documents of these fingerprints; see `_linked`."""
+    """Forest (int64) over documents of these fingerprints, which are sorted in place; see `_linked`."""
     order = np.argsort(values, kind="stable")
-    values = values[order]
+    values[:] = values[order]
     starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])
     # The first document of each distinct value serves for all.
     roots = order[starts[_linked(values[starts], distance, blocks)]]
