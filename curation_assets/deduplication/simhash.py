@@ -212,7 +212,7 @@ def cluster(
         survivor: which member of a cluster is kept.
 
     Returns:
-        A table of schema `clusters.CLUSTERS`. Memory: about 60 bytes for each document, none on disk. Time is
+        A table of schema `clusters.CLUSTERS`. Memory: about 70 bytes for each document, none on disk. Time is
         quadratic in distinct fingerprints that agree in all but `distance` blocks.
 
     Raises:
