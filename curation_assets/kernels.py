@@ -18,6 +18,7 @@ TEXT = "The harbour was quiet. Write to a.person@mail.test or ask 8.8.8.8 [1]\n\
 def part_kernels() -> None:
     """Call every kernel that workers use on next to nothing. Starts no thread: a fork server may do this."""
     from curation_assets.deduplication.bloom import windows
+    from curation_assets.deduplication.clusters import KeyJob, link
     from curation_assets.deduplication.exact import text_keys, url_keys
     from curation_assets.deduplication.minhash import sign
     from curation_assets.deduplication.segments import segments
@@ -38,6 +39,7 @@ def part_kernels() -> None:
     segments(texts, "line")
     fingerprints(texts)
     windows([pa.record_batch({"doc": pa.array([0, 1, 2]), "text": texts})])
+    link(KeyJob([], 1, 1, Path(), Path()).run(np.zeros((2, 1), np.uint64), 0)[0])
     language_scripts(texts, pa.array(["en"] * 3))
     word_boundaries(texts, pa.array(["tha_Thai"] * 3))
 

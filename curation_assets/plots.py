@@ -159,6 +159,35 @@ def curve(x: Sequence[float], y: Sequence[float], label: str, of: str) -> "Figur
     return figure
 
 
+def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], label: str, of: str) -> "Figure":
+    """Lines on logarithmic axes, each named at its end; one of slope 1, dashed, is what grows as `x` does.
+
+    Args:
+        x: ascending, above 0.
+        series: as many values of each line, above 0.
+        label: of the horizontal axis.
+        of: of the vertical axis.
+    """
+    with _style():
+        figure, axes = _plane(3.6)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        ends = sorted((values[-1], name) for name, values in series.items())
+        place = 0.0
+        for number, (last, name) in enumerate(ends):
+            colour = (KEPT, MARK, MUTED)[number % 3]
+            axes.plot(x, series[name], color=colour, linewidth=1.4, marker="o", markersize=3)
+            place = max(last, place * 1.25)
+            axes.annotate(f"  {_label(name)}", (x[-1], place), color=colour, va="center", annotation_clip=False)
+        if ends:
+            top = ends[-1][0]
+            axes.plot([x[0], x[-1]], [top * x[0] / x[-1], top], color=GRID, linewidth=1, linestyle="--", zorder=0)
+        axes.set_xlim(x[0] * 0.9, x[-1] * 4)
+        _ticks(axes, label, of)
+        axes.set_xticks(list(x), [f"{value:,.0f}" for value in x])
+    return figure
+
+
 def history(panels: Mapping[str, Sequence[tuple[str, float]]], form: str = "{:,.4g}") -> "Figure":
     """Small multiples over snapshots: one line for each figure, its last value written at its end.
 

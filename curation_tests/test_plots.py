@@ -9,7 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.plots import DROPPED, INK, KEPT, THEME, Step, bars, curve, funnel, histogram, history, png, svg
+from curation_assets.plots import (
+    DROPPED,
+    INK,
+    KEPT,
+    THEME,
+    Step,
+    bars,
+    curve,
+    funnel,
+    histogram,
+    history,
+    lines,
+    png,
+    svg,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert(1)</script>\x00$x_{1}$\n\"' onload=alert(1)"
@@ -25,6 +39,8 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "empty histogram": lambda: histogram([1, 10], {"all": [0]}, "words"),
     "curve": lambda: curve([0, 0.5, 1], [0, 0.2, 1], "fill", "sequences"),
     "empty curve": lambda: curve([], [], "fill", "sequences"),
+    "lines": lambda: lines([1, 4, 16], {"tokens": [1, 3, 9.5], HOSTILE: [1, 3, 10]}, "pages", "seconds"),
+    "no lines": lambda: lines([1, 4], {}, "pages", "seconds"),
     "history": lambda: history({"kept": [("2024", 0.1), ("2025", 0.2)], "tokens": [("2025", 3e9)]}),
     "no history": lambda: history({}),
 }

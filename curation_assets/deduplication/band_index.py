@@ -35,7 +35,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation_assets.deduplication.clusters import Source, join, read_rows, scattered, temporary_folder, unite_documents
+from curation_assets.deduplication.clusters import Source, join, keyed, read_rows, unite_documents
 from curation_assets.deduplication.forest import NO_DATE, Survivor, flatten, prefer, preference
 from curation_assets.deduplication.verification import (
     candidate_rows,
@@ -44,6 +44,7 @@ from curation_assets.deduplication.verification import (
     shingle_batches,
     verified_join,
 )
+from curation_assets.lake.shuffle import Map, temporary_folder
 
 DOCUMENTS = "segment-documents.parquet"
 """Columns doc (int64), date (timestamp, nullable) and root (int64, the row of the first document of its component):
@@ -80,6 +81,7 @@ def write_segment(
     *,
     jaccard: float | None = None,
     parameters: Mapping[str, Any] | None = None,
+    tasks: Map = map,
 ) -> None:
     """Write a snapshot's segment: the files `DOCUMENTS` and `KEYS` in a folder, which is made if need be.
 
@@ -93,29 +95,30 @@ def write_segment(
         jaccard: as for `clusters.cluster`; `match` then verifies by the same index.
         parameters: what the signatures were made with (seed, shingles, hash function, ...), kept in the files'
             metadata: `match` refuses segments in which anything differs.
+        tasks: as for `clusters.cluster`.
 
     Raises:
         ValueError: as `clusters.cluster`, and for a doc that occurs twice.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with scattered(parts, scratch, ROW_GROUPS) as keyed:
-        parent = np.arange(keyed.docs.size)
-        unite_documents(keyed, parts, jaccard, parent)
+    with keyed(parts, scratch, ROW_GROUPS, tasks) as found:
+        parent = np.arange(found.docs.size)
+        unite_documents(found, parts, jaccard, parent, tasks)
         flatten(parent, np.zeros(parent.size, np.int32))
-        order = np.argsort(keyed.docs)
-        docs = keyed.docs[order]
+        order = np.argsort(found.docs)
+        docs = found.docs[order]
         if np.any(docs[1:] == docs[:-1]):
             raise ValueError(f"doc {docs[:-1][docs[1:] == docs[:-1]][0]} occurs more than once in the parts")
         rows = np.empty(order.size, np.int64)
         rows[order] = np.arange(order.size)
         first = np.full(order.size, order.size)
         np.minimum.at(first, parent, rows)
-        dates = keyed.dates[order]
+        dates = found.dates[order]
         date = pa.array(dates, mask=dates == NO_DATE).cast(pa.timestamp("us")).cast(_DATE)
         documents = pa.table([docs, date, first[parent[order]]], schema=_DOCUMENTS)
-        made_with = json.dumps({**(parameters or {}), "bands": keyed.bands, "jaccard": jaccard}, sort_keys=True)
-        groups = (_keys(read_rows(bucket), rows, jaccard is None) for bucket in keyed.buckets)
+        made_with = json.dumps({**(parameters or {}), "bands": found.bands, "jaccard": jaccard}, sort_keys=True)
+        groups = (_keys(read_rows(bucket, found.first), rows, jaccard is None) for bucket in found.buckets)
         _write(folder / DOCUMENTS, documents.schema, [documents], made_with)
         _write(folder / KEYS, _KEYS, groups, made_with)
 

@@ -25,6 +25,7 @@ from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import Stats
 from curation_assets.lake.parts import PartWriter, read_table, split_by_part, with_docs
+from curation_assets.lake.shuffle import temporary_folder
 from curation_assets.lake.station import Check, Inputs, PartStation, SnapshotJob, SnapshotStation, Station
 from curation_assets.recipes.methods import Method, MinHash, SimHash, TextDuplicates, UrlDuplicates
 
@@ -176,7 +177,10 @@ def write_segment(job: SnapshotJob) -> Stats:
     method: MinHash = job.params
     paths = job.inputs["keys"].paths(".parquet")
     parameters = method.model_dump(mode="json", include={"ngram", "bands", "rows", "hash", "seed", "by_language"})
-    band_index.write_segment(paths, job.folder, job.folder / "scratch", jaccard=method.verify, parameters=parameters)
+    scratch = job.folder / "scratch"
+    band_index.write_segment(
+        paths, job.folder, scratch, jaccard=method.verify, parameters=parameters, tasks=job.engine.map
+    )
     return {
         "rows_in": job.inputs["keys"].manifest().rows,
         "rows_out": pq.read_metadata(job.folder / band_index.DOCUMENTS).num_rows,
@@ -189,26 +193,43 @@ def group_snapshot(job: SnapshotJob) -> Stats:
     method: Method = job.params
     paths = job.inputs["keys"].paths(".parquet")
     job.say("finding clusters")
-    members = COMPARISONS[method.name].group(job, method, paths).combine_chunks()
-    rows = dropped = 0
-    for done, (path, own) in enumerate(split_by_part(members, paths)):
-        job.say("writing who survives", done, len(paths))
-        docs = read_table(path, ["doc"])["doc"].to_numpy()
-        table = _rows(docs, own)
-        with PartWriter(job.folder / path.name, DUPLICATES, "") as writer:
-            writer.write(table)
-        rows += len(docs)
-        dropped += len(docs) - int(table["survivor"].to_numpy().sum())
-    stats = {
-        "rows_in": rows,
-        "rows_out": rows - dropped,
-        f"dropped.{method.verdict}": dropped,
-        "clusters": len(np.unique(members["cluster"].to_numpy())),
-    }
+    members = COMPARISONS[method.name].group(job, method, paths)
+    stats = {"rows_in": 0, "rows_out": 0, f"dropped.{method.verdict}": 0}
+    with temporary_folder(job.folder / "scratch") as scratch:
+        file = scratch / "members.arrow"
+        with PartWriter(file, members.schema, "") as writer:
+            writer.write(members.combine_chunks())
+        jobs = [SurvivorJob(file, path, job.folder / path.name) for path in paths]
+        for done, (rows, left) in enumerate(job.engine.map(write_survivors, jobs), 1):
+            job.say("writing who survives", done, len(paths))
+            stats["rows_in"] += rows
+            stats["rows_out"] += left
+    stats[f"dropped.{method.verdict}"] = stats["rows_in"] - stats["rows_out"]
+    stats["clusters"] = len(np.unique(members["cluster"].to_numpy()))
     if isinstance(method, MinHash):
         job.say("auditing a sample of pairs")
         stats |= _audited(paths, method)
     return stats
+
+
+@dataclass(frozen=True)
+class SurvivorJob:
+    """One part's rows of DUPLICATES, to be written; picklable."""
+
+    members: Path
+    keys: Path
+    target: Path
+
+
+def write_survivors(job: SurvivorJob) -> tuple[int, int]:
+    """Write who survives of a part; returns documents before and after. The function that worker processes run."""
+    docs = read_table(job.keys, ["doc"])["doc"].to_numpy()
+    with pa.memory_map(str(job.members)) as mapped, pa.ipc.open_file(mapped) as members:
+        ((_, own),) = split_by_part(pa.Table.from_batches([members.get_batch(0)]), [job.keys])
+        table = _rows(docs, own)
+    with PartWriter(job.target, DUPLICATES, "") as writer:
+        writer.write(table)
+    return len(docs), int(table["survivor"].to_numpy().sum())
 
 
 def _rows(docs: np.ndarray, members: pa.Table) -> pa.Table:
@@ -271,13 +292,13 @@ def _fingerprint_columns(batch: pa.RecordBatch, method: SimHash, left: int) -> C
 
 
 def _group_keys(job: SnapshotJob, method: UrlDuplicates | TextDuplicates, paths: Sequence[Path]) -> pa.Table:
-    return groups(paths, method.survivor)
+    return groups(paths, method.survivor, job.folder / "scratch", job.engine.map)
 
 
 def _group_bands(job: SnapshotJob, method: MinHash, paths: Sequence[Path]) -> pa.Table:
     scratch = job.folder / "scratch"
     if not method.across_snapshots:
-        return clusters.cluster(paths, scratch, survivor=method.survivor, jaccard=method.verify)
+        return clusters.cluster(paths, scratch, survivor=method.survivor, jaccard=method.verify, tasks=job.engine.map)
     own = {"segment": job.inputs["segment"], "keys": job.inputs["keys"]}
     partitions = {name: {**job.preceding[name], job.snapshot: own[name]} for name in own}
     matches = band_index.match(

@@ -34,7 +34,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation_assets.deduplication.clusters import temporary_folder
 from curation_assets.deduplication.forest import NO_DATE
 from curation_assets.deduplication.windows import (
     HEAD,
@@ -49,6 +48,7 @@ from curation_assets.deduplication.windows import (
 )
 from curation_assets.filtering.characters import character_classes, string_buffers
 from curation_assets.lake.parts import read_batches
+from curation_assets.lake.shuffle import temporary_folder
 
 _SPAN = pa.struct([("start", pa.uint32()), ("end", pa.uint32())])
 SPANS = pa.schema([pa.field("doc", pa.int64(), nullable=False), pa.field("spans", pa.list_(_SPAN), nullable=False)])

@@ -87,13 +87,13 @@ def _join_verified(
                 unite(parent, a, b)
 
 
-def candidate_rows(rows: np.ndarray, docs: np.ndarray) -> np.ndarray:
+def candidate_rows(rows: np.ndarray, docs: np.ndarray | None = None) -> np.ndarray:
     """The rows (uint64[n, 2]: key, number << 16 | band) whose key and band another row has, sorted by key, band, doc.
 
-    docs: int64, by number.
+    docs: int64, by number; without them numbers count as docs.
     """
     keys, bands = rows[:, 0], rows[:, 1] & np.uint64(0xFFFF)
-    rows = rows[np.lexsort((docs[numbers(rows)], bands, keys))]
+    rows = rows[np.lexsort((numbers(rows) if docs is None else docs[numbers(rows)], bands, keys))]
     starts = group_starts(rows)
     sizes = np.diff(starts, append=len(rows))
     return rows[np.repeat(sizes, sizes) > 1]

@@ -33,8 +33,11 @@ def tokenised(paths: Sequence[Path]) -> Tokenised:
     table = pa.concat_tables(tables)
     gone = table["ids_hash"].is_null().to_numpy()
     doc, ids_hash = table["doc"].to_numpy(), table["ids_hash"].fill_null(0).to_numpy()
-    order = np.argsort(doc, kind="stable")
-    return Tokenised(doc[order], ids_hash[order], np.sort(doc[gone]))
+    taken_down = np.sort(doc[gone])
+    if (doc[1:] < doc[:-1]).any():
+        order = np.argsort(doc, kind="stable")
+        doc, ids_hash = doc[order], ids_hash[order]
+    return Tokenised(doc, ids_hash, taken_down)
 
 
 def shard_fingerprint(segments: pa.Table, made: Tokenised, *form: Any) -> str:

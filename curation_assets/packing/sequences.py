@@ -103,6 +103,7 @@ def pack(
         raise ValueError(f"unknown packing strategy {strategy!r}; use best_fit or concat")
 
     sequence, position, docs, token_start, counts = columns
+    del order, rank, starts
     per_shard = shard_tokens // sequence_length
     shard = sequence // per_shard
     sequence -= shard * per_shard
@@ -150,21 +151,16 @@ def count_sequences(segments: pa.Table) -> int:
 
 
 def cuts(segments: pa.Table, sequence_length: int) -> Cuts:
-    """Count the documents that were cut, and how often."""
-    if not segments.num_rows:
-        return Cuts(0, 0, 0)
-    doc = segments["doc"].to_numpy()
+    """Count the documents that were cut, and how often, from all segments of each."""
+    start = segments["token_start"].to_numpy()
+    later = np.flatnonzero(start)
+    doc = segments["doc"].to_numpy()[later]
+    ends = start[later] + segments["token_count"].to_numpy()[later]
     order = np.argsort(doc, kind="stable")
-    ordered = doc[order]
-    first = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
-    pieces = np.diff(first, append=len(doc))
-    tokens = np.add.reduceat(segments["token_count"].to_numpy()[order], first, dtype=np.int64)
-    is_cut = pieces > 1
-    return Cuts(
-        cut_documents=int(is_cut.sum()),
-        avoidable=int((is_cut & (tokens <= sequence_length)).sum()),
-        cuts=len(doc) - len(first),
-    )
+    doc, ends = doc[order], ends[order]
+    first = np.flatnonzero(np.append(True, doc[1:] != doc[:-1])[: len(doc)])
+    tokens = np.maximum.reduceat(ends, first) if len(first) else ends
+    return Cuts(cut_documents=len(first), avoidable=int(np.count_nonzero(tokens <= sequence_length)), cuts=len(later))
 
 
 def _in_document_order(doc: np.ndarray, token_count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

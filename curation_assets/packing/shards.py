@@ -27,7 +27,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -88,6 +88,14 @@ class _Batch:
     docs: np.ndarray
     offsets: np.ndarray
     ids: np.ndarray
+
+
+class TokenSource(Protocol):
+    """Where the ids of a shard come from."""
+
+    def gather(self, doc: np.ndarray, token_start: np.ndarray, token_count: np.ndarray, out: np.ndarray) -> None:
+        """See `TokenStore.gather`."""
+        ...
 
 
 class TokenStore:
@@ -184,7 +192,7 @@ def write_shard(
     directory: Path,
     name: str,
     segments_of_shard: pa.Table,
-    tokens: TokenStore,
+    tokens: TokenSource,
     dtype: np.dtype[Any] | type[np.unsignedinteger],
     sequence_length: int,
 ) -> ShardInfo:

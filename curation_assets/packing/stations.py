@@ -29,6 +29,7 @@ from curation_assets.lake.lake import (
 )
 from curation_assets.lake.parts import PartWriter, part_number, read_batches, read_table
 from curation_assets.lake.station import Check, Inputs, PartJob, PartStation, SnapshotJob, SnapshotStation
+from curation_assets.packing.gathering import GatheredIds, gathered
 from curation_assets.packing.reuse import Tokenised, shard_fingerprint, tokenised
 from curation_assets.packing.sequences import SEGMENTS, count_sequences, cuts, fill, pack, without
 from curation_assets.packing.shards import (
@@ -37,7 +38,6 @@ from curation_assets.packing.shards import (
     TOKENIZER_FILE,
     FileInfo,
     ShardInfo,
-    TokenStore,
     describe_file,
     shard_manifest,
     shard_name,
@@ -355,10 +355,10 @@ class ShardJob:
     shard: int
     folder: Path
     segments: Path
-    tokens: dict[int, Path]
     tokenizer: Path
     sequence_length: int
     fingerprint: str
+    ids: GatheredIds | None = None
 
     @property
     def name(self) -> str:
@@ -372,10 +372,13 @@ def write_shards(job: SnapshotJob) -> Stats:
     (plan_path,) = job.inputs["packed_sequences"].paths(SEGMENTS_FILE)
     tokenizer_path = job.inputs["tokenizer"].folder / TOKENIZER_FILE
     tokenizer = saved_tokenizer(tokenizer_path)
-    token_parts = {part_number(path): path for path in job.inputs["tokens"].paths(".arrow")}
+    tokens = job.inputs["tokens"]
+    token_parts = {
+        part_number(Path(file.name)): (tokens.folder / file.name, file.bytes) for file in tokens.manifest().files
+    }
     length = params.packing.sequence_length
     plan = read_table(plan_path)
-    made = tokenised(job.inputs["tokens"].paths(".arrow"))
+    made = tokenised([path for path, _ in token_parts.values()])
     segments = without(plan, made.taken_down)
     segments_path = job.folder / SEGMENTS_FILE
     if segments is plan:
@@ -388,17 +391,21 @@ def write_shards(job: SnapshotJob) -> Stats:
     for shard, start, end in zip(plan["shard"].unique().to_pylist(), [0, *ends], ends, strict=False):
         rows = segments.slice(start, end - start)
         mark = shard_fingerprint(rows, made, "megatron", 1, stored_dtype(tokenizer.dtype).name, length)
-        one = ShardJob(shard, job.folder, segments_path, token_parts, tokenizer_path, length, mark)
+        one = ShardJob(shard, job.folder, segments_path, tokenizer_path, length, mark)
         files = job.finished.take([f"{one.name}.bin", f"{one.name}.idx"], mark)
         if files is None:
             jobs.append(one)
         else:
             written.append(WrittenShard(files))
-    for done, found in enumerate(job.engine.map(write_one_shard, jobs), 1):
-        for file in found.files:
-            job.finished.add(file)
-        written.append(found)
-        job.say("writing shards", done, len(jobs))
+    job.say("gathering ids by shard")
+    numbers, stored = [one.shard for one in jobs], stored_dtype(tokenizer.dtype)
+    with gathered(segments, numbers, token_parts, stored, job.folder / "scratch", job.engine.map) as gathered_ids:
+        jobs = [replace(one, ids=ids) for one, ids in zip(jobs, gathered_ids, strict=True)]
+        for done, found in enumerate(job.engine.map(write_one_shard, jobs), 1):
+            for file in found.files:
+                job.finished.add(file)
+            written.append(found)
+            job.say("writing shards", done, len(jobs))
     shards = sorted((found.shard for found in written), key=lambda shard: shard.name)
     for name in (TOKENIZER_FILE, CONFIGURATION_FILE):
         shutil.copyfile(tokenizer_path.with_name(name), job.folder / name)
@@ -476,7 +483,8 @@ def write_one_shard(job: ShardJob) -> WrittenShard:
     """Write one shard's files and read the ids again; the function that worker processes run."""
     segments = pq.read_table(job.segments, filters=[("shard", "=", job.shard)])
     dtype = saved_tokenizer(job.tokenizer).dtype
-    shard = write_shard(job.folder, job.name, segments, TokenStore(job.tokens), dtype, job.sequence_length)
+    assert job.ids is not None
+    shard = write_shard(job.folder, job.name, segments, job.ids, dtype, job.sequence_length)
     ids = np.memmap(job.folder / f"{job.name}.bin", stored_dtype(dtype), "r") if shard.tokens else np.empty(0, dtype)
     counts = {"sequences": shard.sequences, "tokens": shard.tokens, "id_sum": int(ids.sum(dtype=np.int64))}
     files = sorted(shard.files.items())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from curation_assets.deduplication import clusters
 from curation_assets.deduplication.clusters import CLUSTERS, cluster
 from curation_assets.deduplication.forest import Survivor
+from curation_assets.engine.local import LocalEngine
 
 Row = tuple[int, dt.datetime | None, list[int] | None]
 
@@ -72,9 +73,9 @@ def row_lists(bands: int) -> st.SearchStrategy[list[Row]]:
 
 
 @settings(deadline=None, max_examples=100)
-@given(data=st.data(), bands=st.integers(1, 4), files=st.integers(1, 9))
+@given(data=st.data(), bands=st.integers(1, 4), files=st.integers(1, 9), run=st.integers(1, 40))
 def test_equals_breadth_first_search_in_any_order(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, bands: int, files: int
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, bands: int, files: int, run: int
 ) -> None:
     rows = data.draw(row_lists(bands))
     parts: list[list[Row]] = [[], [], []]
@@ -83,7 +84,8 @@ def test_equals_breadth_first_search_in_any_order(
     folder = tmp_path_factory.mktemp("parts")
     survivor: Survivor = data.draw(st.sampled_from(["earliest", "latest"]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clusters, "_FILE_ROWS", -(-len(rows) * bands // files) or 1)
+        patch.setattr(clusters, "_BUCKET_ROWS", -(-len(rows) * bands // files) or 1)
+        patch.setattr(clusters, "_RUN_ROWS", run)
         table = cluster(written(folder, parts, bands), folder, survivor=survivor)
     assert table.schema == CLUSTERS
     assert table.to_pylist() == reference(rows, survivor)
@@ -130,7 +132,7 @@ def test_null_dates_only(tmp_path: Path) -> None:
 
 def test_a_large_random_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches and files, one key that half of the documents share, against label propagation."""
-    monkeypatch.setattr(clusters, "_FILE_ROWS", 20_000)
+    monkeypatch.setattr(clusters, "_BUCKET_ROWS", 20_000)
     rng = np.random.default_rng(1)
     n, bands = 50_000, 3
     keys = rng.integers(0, 120_000, (n, bands)).astype(np.uint64)
@@ -164,6 +166,33 @@ def test_a_large_random_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found["doc"].to_numpy().tolist() == np.sort(docs)[member].tolist()
     assert found["cluster"].to_numpy().tolist() == label[member].tolist()
     assert found["cluster_size"].to_numpy().tolist() == counts[inverse][member].tolist()
+
+
+def test_tasks_in_other_processes_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: LocalEngine
+) -> None:
+    """However the parts are grouped, and also where pairs are verified."""
+    rng = np.random.default_rng(2)
+    paths = []
+    for i in range(9):
+        docs = np.arange(400) + 400 * i
+        keys = pa.FixedSizeListArray.from_arrays(pa.array(rng.integers(0, 6000, 1200).astype(np.uint64)), 3)
+        shingles = pa.array([sorted({int(doc) % 2, 7 + int(doc) % 3}) for doc in docs], pa.large_list(pa.uint64()))
+        table = pa.table({"doc": docs, "date": pa.nulls(400, pa.timestamp("s")), "bands": keys, "shingles": shingles})
+        paths.append(tmp_path / f"{i}.parquet")
+        pq.write_table(table, paths[-1])
+    whole, verified = cluster(paths), cluster(paths, jaccard=0.9)
+    assert 0 < verified.num_rows < whole.num_rows
+    for run, bucket in ((1500, 700), (4000, 10_000)):
+        monkeypatch.setattr(clusters, "_RUN_ROWS", run)
+        monkeypatch.setattr(clusters, "_BUCKET_ROWS", bucket)
+        assert cluster(paths, tmp_path / "scratch", tasks=engine.map).equals(whole)
+        assert cluster(paths, tmp_path / "scratch", jaccard=0.9, tasks=engine.map).equals(verified)
+    monkeypatch.setattr(clusters, "_RUN_ROWS", 900)
+    pq.write_table(pa.table({"doc": [1], "date": pa.nulls(1, pa.timestamp("s")), "bands": [[1]]}), paths[-1])
+    with pytest.raises(ValueError, match="not a fixed_size_list"):
+        cluster(paths, tmp_path / "scratch", tasks=engine.map)
+    assert not (tmp_path / "scratch").exists()
 
 
 def test_nothing_to_cluster(tmp_path: Path) -> None:

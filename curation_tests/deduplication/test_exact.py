@@ -19,7 +19,7 @@ from curation_assets.deduplication.canonical_urls import UrlForm
 from curation_assets.deduplication.clusters import CLUSTERS
 from curation_assets.deduplication.exact import Survivor, groups, text_keys, url_keys
 from curation_assets.deduplication.hashes.murmur3 import KEY, hash_strings
-from curation_assets.lake.query import spilling_into
+from curation_assets.engine.local import LocalEngine
 
 Row = tuple[int, dt.datetime | None, int | None, bytes | None]
 LETTERS = "aAbé\u0301e \n\u2003\u0000ßẞΣςİ字\U0001d400"
@@ -144,7 +144,10 @@ def test_groups_equal_the_reference_in_any_order(
     parts: list[list[Row]] = [[], [], []]
     for row in data.draw(st.permutations(rows)):
         parts[data.draw(st.integers(0, 2))].append(row)
-    table = groups(written(tmp_path_factory.mktemp("parts"), parts), survivor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_BUCKET_ROWS", data.draw(st.integers(1, 20)))
+        patch.setattr(exact, "_RUN_ROWS", data.draw(st.integers(1, 20)))
+        table = groups(written(tmp_path_factory.mktemp("parts"), parts), survivor)
     assert table.schema == CLUSTERS
     assert table.to_pylist() == reference(rows, survivor)
 
@@ -192,15 +195,7 @@ def test_what_is_kept_has_no_groups(tmp_path: Path) -> None:
     assert groups(written(tmp_path, [kept])).num_rows == 0
 
 
-@pytest.mark.parametrize("kind", [pa.uint64(), pa.string(), pa.large_binary()])
-def test_any_type_of_key(tmp_path: Path, kind: pa.DataType) -> None:
-    keys = pa.array([1, 2, 1, None, None], pa.uint64()).cast(pa.string() if kind != pa.uint64() else kind).cast(kind)
-    pq.write_table(pa.table({"key": keys, "date": pa.nulls(5, pa.timestamp("s")), "doc": range(5)}), tmp_path / "p")
-    assert groups([tmp_path / "p"])["doc"].to_pylist() == [0, 2]
-
-
-def test_a_million_documents_beyond_the_memory_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curation_assets.lake.query.MEMORY_LIMIT", "64MB")
+def test_a_million_documents_by_tasks(tmp_path: Path, engine: LocalEngine) -> None:
     random = np.random.default_rng(1)
     count = 1_000_000
     ids = random.integers(0, count, count).astype(np.uint64)
@@ -213,9 +208,10 @@ def test_a_million_documents_beyond_the_memory_limit(tmp_path: Path, monkeypatch
         rows = pa.table({"doc": docs, "date": pa.nulls(count, pa.timestamp("us", "UTC")), "key": keys}).take(part)
         paths.append(tmp_path / f"{i}.parquet")
         pq.write_table(rows, paths[-1])
-    with spilling_into(tmp_path / "spill"):
-        table = groups(paths)
-    assert not (tmp_path / "spill").exists()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    table = groups(paths, scratch=scratch, tasks=engine.map)
+    assert not list(scratch.iterdir())
     smallest = np.full(count, count)
     np.minimum.at(smallest, ids.astype(np.int64), docs)
     size = np.bincount(ids.astype(np.int64), minlength=count)
@@ -245,3 +241,6 @@ def test_what_cannot_be_grouped(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no longest document"):
         groups(bare, "longest")
     assert exact.groups(bare).num_rows == 0
+    pq.write_table(pa.table({"doc": [1], "date": pa.nulls(1, pa.timestamp("s")), "key": [1]}), path)
+    with pytest.raises(ValueError, match=r"are int64, not fixed_size_binary\[16\]"):
+        groups([path])

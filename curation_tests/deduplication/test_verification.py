@@ -78,7 +78,7 @@ def test_equals_all_pairs_in_any_order(
     folder = tmp_path_factory.mktemp("parts")
     paths = [written(folder / f"{i}.parquet", part) for i, part in enumerate(parts)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clusters, "_FILE_ROWS", -(-len(rows) * 2 // files) or 1)
+        patch.setattr(clusters, "_BUCKET_ROWS", -(-len(rows) * 2 // files) or 1)
         patch.setattr(verification, "LEADERS", leaders)
         table = cluster(paths, folder / "scratch", jaccard=least)
     assert not (folder / "scratch").exists()
