@@ -44,6 +44,7 @@ from curation_assets.deduplication.verification import (
     shingle_batches,
     verified_join,
 )
+from curation_assets.lake.lake import temporary_path
 from curation_assets.lake.shuffle import Map, temporary_folder
 
 DOCUMENTS = "segment-documents.parquet"
@@ -135,7 +136,7 @@ def _keys(keyed: np.ndarray, rows: np.ndarray, distinct: bool) -> pa.Table:
 
 def _write(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], parameters: str) -> None:
     """Write a Parquet file, of one row group a table, under a temporary name first."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         schema = schema.with_metadata({_PARAMETERS: parameters})
         with pq.ParquetWriter(temporary, schema, compression="zstd", compression_level=3) as writer:

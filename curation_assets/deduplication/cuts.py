@@ -3,6 +3,7 @@
 Their tables have one row for each document that was left: the spans to cut and whether the document survives.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,9 +204,7 @@ def cut_substrings(job: SnapshotJob) -> Stats:
     job.say("finding repeated substrings")
     found = duplicate_spans(paths, unit=method.unit, length=method.length, keep=method.keep, scratch=scratch)
     stats = _write_cuts(job.folder, paths, [(found["doc"].to_numpy(), found["spans"])], method)
-    for path in paths:
-        path.unlink()
-    scratch.rmdir()
+    shutil.rmtree(scratch)  # with what killed tasks left there
     return stats
 
 
