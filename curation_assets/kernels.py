@@ -53,9 +53,13 @@ def snapshot_kernels() -> None:
     from curation_assets.deduplication.substring import duplicate_spans
     from curation_assets.lake.parts import PartWriter
     from curation_assets.packing.sequences import pack
+    from curation_assets.packing.shards import copy_runs
 
     for strategy in ("best_fit", "concat"):
         pack(np.arange(3), np.array([5, 3, 9]), sequence_length=4, strategy=strategy, shard_tokens=8)
+    start = np.zeros(1, np.int64)
+    for width in (np.uint16, np.uint32):  # ids lie in memory-mapped files
+        copy_runs(np.frombuffer(bytes(8), width), start, start, np.ones(1, np.int32), np.empty(1, width))
     texts = pa.array([TEXT, TEXT, "é"], pa.large_string())
     dates = pa.array([0, 1, None], pa.timestamp("us", "UTC"))
     signed = sign(texts, sample=1.0, all_shingles=True)
@@ -64,6 +68,7 @@ def snapshot_kernels() -> None:
     with TemporaryDirectory() as folder:
         part, windows = Path(folder, "part.parquet"), Path(folder, "part.arrow")
         pq.write_table(table, part)
+        cluster([part])
         cluster([part], jaccard=0.5)
         audit([part], 14, 8)
         simhash.cluster([part])
