@@ -71,13 +71,18 @@ def double(number: int) -> int:
     return 2 * number
 
 
-def where(_: int) -> tuple[str, int, dict[str, str | None], int]:
+def where(folder: Path) -> tuple[str, int, dict[str, str | None], int]:
+    """Where this runs, told when some task has run on each of two nodes, or after a minute."""
     import polars
     import ray
 
-    time.sleep(0.3)
+    node = ray.get_runtime_context().get_node_id()
+    (folder / node).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
     limits = {name: os.environ.get(name) for name in THREAD_LIMITS}
-    return ray.get_runtime_context().get_node_id(), os.getpid(), limits, polars.thread_pool_size()
+    return node, os.getpid(), limits, polars.thread_pool_size()
 
 
 def fail_on_three(number: int, folder: Path) -> int:
@@ -174,8 +179,8 @@ def test_map_gives_every_result_once_and_says_nothing(nodes: RayEngine, capfd: p
     assert capfd.readouterr() == ("", "")
 
 
-def test_tasks_run_on_every_node_with_one_thread(nodes: RayEngine) -> None:
-    found = list(nodes.map(where, range(8)))
+def test_tasks_run_on_every_node_with_one_thread(nodes: RayEngine, tmp_path: Path) -> None:
+    found = list(nodes.map(where, [tmp_path] * 8))
     assert len({node for node, *_ in found}) == 2
     assert nodes.workers == 2
     assert os.getpid() not in {pid for _, pid, *_ in found}
@@ -287,7 +292,9 @@ def test_a_node_that_dies_among_the_parts_changes_nothing(
 
         return told
 
+    (tmp_path / "nodes").mkdir()
     with elsewhere.engine() as running:
+        assert len({node for node, *_ in running.map(where, [tmp_path / "nodes"] * 2)}) == 2
         assert all(one.fresh for one in elsewhere.run(SAMPLE_SNAPSHOT, running, progress))
     assert killed
     assert any("run again" in record.getMessage() for record in caplog.records)

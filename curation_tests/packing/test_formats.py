@@ -219,12 +219,15 @@ def recipe_of(*names: str) -> Recipe:
     return load_recipe("fineweb", {"packing.formats": ["megatron", *names]})
 
 
-def commit_shards(lake: Lake, shards: Shards, segments: pa.Table, **stats: int) -> Partition:
-    """The folder of `shards` as a partition of the lake, with other segments and counters."""
+def commit_shards(
+    lake: Lake, shards: Shards, segments: pa.Table, left_out: str | None = None, **stats: int
+) -> Partition:
+    """The folder of `shards`, without files of one suffix, as a partition of the lake; other segments and counters."""
     partition = lake.partition(("fineweb", "training_shards"), SNAPSHOT)
     partition.staging.mkdir(parents=True, exist_ok=True)
     for path in shards.folder.iterdir():
-        (partition.staging / path.name).write_bytes(path.read_bytes())
+        if path.suffix != left_out:
+            (partition.staging / path.name).write_bytes(path.read_bytes())
     pq.write_table(segments, partition.staging / SEGMENTS_FILE)
     files = [describe(path) for path in sorted(partition.staging.iterdir())]
     reader = ShardReader(shards.folder)
@@ -335,9 +338,7 @@ class InProcess:
 
 def test_shards_without_a_document_are_copied_too(tmp_path: Path, shards: Shards, engine: LocalEngine) -> None:
     lake = Lake(tmp_path / "lake")
-    partition = commit_shards(lake, shards, shards.segments.slice(0, 0), sequences=0, tokens=0, id_sum=0)
-    for path in partition.folder.glob("*.bin"):
-        path.unlink()
+    commit_shards(lake, shards, shards.segments.slice(0, 0), left_out=".bin", sequences=0, tokens=0, id_sum=0)
     staged = {s.name: run(s, lake, SNAPSHOT, engine) for s in format_stations(recipe_of("parquet", "mds"))}
     (path,) = staged["parquet_shards"].paths()
     assert pq.read_table(path).equals(SEQUENCES.empty_table())
