@@ -59,7 +59,7 @@ def snapshot_kernels() -> None:
         pack(np.arange(3), np.array([5, 3, 9]), sequence_length=4, strategy=strategy, shard_tokens=8)
     start = np.zeros(1, np.int64)
     for width in (np.uint16, np.uint32):  # ids lie in memory-mapped files
-        copy_runs(np.frombuffer(bytes(8), width), start, start, np.ones(1, np.int32), np.empty(1, width))
+        copy_runs(np.frombuffer(bytes(8), width), start, start, start + 1, np.empty(1, width))
     texts = pa.array([TEXT, TEXT, "é"], pa.large_string())
     dates = pa.array([0, 1, None], pa.timestamp("us", "UTC"))
     signed = sign(texts, sample=1.0, all_shingles=True)

@@ -47,13 +47,14 @@ class GatheredIds:
     def gather(self, doc: np.ndarray, token_start: np.ndarray, token_count: np.ndarray, out: np.ndarray) -> None:
         """As `TokenStore.gather`, for all segments of the shard in their order."""
         ids = read_bucket(self.ids, out.dtype, 1)[:, 0]
-        if not len(ids) == len(out) == token_count.sum(dtype=np.int64):
-            raise ShardError(f"segments hold {token_count.sum(dtype=np.int64)} tokens, {len(ids)} were gathered")
+        count = token_count.astype(np.int64)
+        if not len(ids) == len(out) == count.sum():
+            raise ShardError(f"segments hold {count.sum()} tokens, {len(ids)} were gathered")
+        ids.flags.writeable = False  # as those of token files: one type, one compiled kernel
         order = np.argsort(np.searchsorted(self.first_parts, doc >> 32, side="right"), kind="stable")
-        ends = np.cumsum(token_count[order], dtype=np.int64)
         source = np.empty(len(order), np.int64)
-        source[order] = ends - token_count[order]
-        copy_runs(ids, source, np.cumsum(token_count, dtype=np.int64) - token_count, token_count, out)
+        source[order] = np.cumsum(count[order]) - count[order]
+        copy_runs(ids, source, np.cumsum(count) - count, count, out)
 
 
 @dataclass(frozen=True)
