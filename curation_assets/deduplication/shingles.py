@@ -88,12 +88,12 @@ def characters() -> Characters:
     classes = character_classes_without_terminal()
     action[(classes & SPACE > 0) | (classes & (PUNCT | DIGIT) == PUNCT)] = _BREAK
     action[[ord(c) for c in NUMBER_SEPARATORS]] |= _SEPARATOR
-    ascii = np.arange(256, dtype=np.uint8) | np.uint8(0x20)  # the letters, of which only capitals are replaced
-    ascii[action[:256] & _BREAK > 0] = 32
-    ascii[(action[:256] & _DIGIT > 0) | (np.arange(256) >= 128)] = 0
+    single = np.arange(256, dtype=np.uint8) | np.uint8(0x20)  # the letters, of which only capitals are replaced
+    single[action[:256] & _BREAK > 0] = 32
+    single[(action[:256] & _DIGIT > 0) | (np.arange(256) >= 128)] = 0
     return Characters(
         action,
-        ascii,
+        single,
         np.isin(np.arange(256), list(b"abcdefghijklmnopqrstuvwxyz0 ")),
         np.cumsum(lengths, dtype=np.int32),
         np.frombuffer(b"".join(replacements), np.uint8),
@@ -212,7 +212,7 @@ def _separate(
                 elif byte < 0x80:
                     break
                 else:
-                    code, size = decode(text, position)
+                    code, size = decode(text, int(np.int64(position)))
                     if classes[code] & (WORD | SINGLE) != WORD:
                         break
                     for _ in range(size):
@@ -224,7 +224,7 @@ def _separate(
                 # Here is something else. The word before it, if any, is read again together with it.
                 position -= end - np.uint64(starts[count])
                 end = np.uint64(starts[count])
-                start, stop, _, _, _ = next_word(text, np.int64(position), np.int64(length), classes)
+                start, stop, _, _, _ = next_word(text, int(np.int64(position)), int(np.int64(length)), classes)
                 position = np.uint64(stop)
                 for k in range(start, stop):
                     words[end] = text[k]
