@@ -29,7 +29,9 @@ from numba import njit
 from curation_assets.filtering.characters import (
     DIGIT,
     PUNCT,
+    SINGLE,
     SPACE,
+    WORD,
     character_classes,
     character_classes_without_terminal,
     decode,
@@ -52,6 +54,10 @@ class Characters(NamedTuple):
 
     action: np.ndarray
     """uint8[0x110000]: flags; 0 means the character stays as it is."""
+    ascii: np.ndarray
+    """uint8[256]: what an ASCII character becomes; 0 for digits, and for bytes that are no ASCII character."""
+    plain: np.ndarray
+    """bool[256]: the bytes of most words, which need no classes: small ASCII letters and zero; and the space."""
     offset: np.ndarray
     """int32[0x110001]: where the replacement of each code point starts in `replacement`."""
     replacement: np.ndarray
@@ -82,8 +88,13 @@ def characters() -> Characters:
     classes = character_classes_without_terminal()
     action[(classes & SPACE > 0) | (classes & (PUNCT | DIGIT) == PUNCT)] = _BREAK
     action[[ord(c) for c in NUMBER_SEPARATORS]] |= _SEPARATOR
+    single = np.arange(256, dtype=np.uint8) | np.uint8(0x20)  # the letters, of which only capitals are replaced
+    single[action[:256] & _BREAK > 0] = 32
+    single[(action[:256] & _DIGIT > 0) | (np.arange(256) >= 128)] = 0
     return Characters(
         action,
+        single,
+        np.isin(np.arange(256), list(b"abcdefghijklmnopqrstuvwxyz0 ")),
         np.cumsum(lengths, dtype=np.int32),
         np.frombuffer(b"".join(replacements), np.uint8),
         character_classes(),
@@ -108,23 +119,24 @@ def _simplify(text: np.ndarray, start: int, stop: int, out: np.ndarray, table: C
     `out` (uint8) must hold GROWTH times the bytes of the source.
     """
     length = 0
-    space = False
+    space = 1  # whether a break would add nothing: after a space, and at the start
     while start < stop:
+        byte = table.ascii[text[start]]
+        if byte:  # without a branch for spaces, which no processor foresees
+            out[length] = byte
+            length += 1 - ((byte == 32) & space)
+            space = int(byte == 32)
+            start += 1
+            continue
         code, size = decode(text, start)
         action = table.action[code]
         if action & _BREAK:
-            space = length > 0
+            out[length] = 32
+            length += 1 - space
+            space = 1
             start += size
             continue
-        if space:
-            out[length] = 32
-            length += 1
-            space = False
-        if size == 1 and not action & _DIGIT:  # the letters, of which only capitals are replaced
-            out[length] = text[start] | 0x20
-            length += 1
-            start += 1
-        elif action & _DIGIT:
+        if action & _DIGIT:
             start = _after_digits(text, start, stop, table.action)
             if start < stop:
                 code, size = decode(text, start)
@@ -135,14 +147,17 @@ def _simplify(text: np.ndarray, start: int, stop: int, out: np.ndarray, table: C
             out[length] = 48
             length += 1
         else:
+            # Two loops: to name one of two arrays would count references.
             if action & _REPLACE:
-                source, first, last = table.replacement, table.offset[code], table.offset[code + 1]
+                for i in range(table.offset[code], table.offset[code + 1]):
+                    out[length] = table.replacement[i]
+                    length += 1
             else:
-                source, first, last = text, start, start + size
-            for i in range(first, last):
-                out[length] = source[i]
-                length += 1
+                for i in range(start, start + size):
+                    out[length] = text[i]
+                    length += 1
             start += size
+        space = int(length == 0)
     while length > 0 and out[length - 1] == 32:
         length -= 1
     return length
@@ -169,36 +184,58 @@ def _separate(
     for i in range(offsets.size - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
     text = np.empty(GROWTH * longest, np.uint8)
-    count = 0
-    end = 0
+    plain, classes = table.plain, table.classes
+    # Unsigned, because negative indices count from the end of an array, which costs a comparison each.
+    one = np.uint64(1)
+    count = end = np.uint64(0)
     starts[0] = 0
     first_words[0] = 0
     for i in range(offsets.size - 1):
-        length = _simplify(data, offsets[i], offsets[i + 1], text, table)
-        position = 0
+        length = np.uint64(_simplify(data, offsets[i], offsets[i + 1], text, table))
+        position = np.uint64(0)
+        space = one
         while True:
-            # Most words are ASCII letters up to a space and need no classes: four times as fast.
-            while position < length and text[position] == 32:
-                position += 1
-            first, last = end, position
-            while last < length and (97 <= text[last] <= 122 or text[last] == 48):
-                words[end] = text[last]
-                end += 1
-                last += 1
-            if position < last and (last == length or text[last] == 32):
-                position = last
-            else:
-                end = first
-                first, position, _, _, _ = next_word(text, position, length, table.classes)
-                if first == length:
+            # Most words are letters up to a space, and what they are is no matter.
+            while position < length:
+                byte = text[position]
+                if plain[byte]:
+                    # Without a branch for spaces, which no processor foresees: the start of the next word is written
+                    # at every byte, and stays where there is a first space.
+                    words[end] = byte
+                    is_space = np.uint64(byte == 32)
+                    longer = one - (is_space & space)
+                    space = is_space
+                    end += longer
+                    starts[count + one] = end
+                    count += is_space & longer
+                    position += one
+                elif byte < 0x80:
                     break
-                for k in range(first, position):
+                else:
+                    code, size = decode(text, int(np.int64(position)))
+                    if classes[code] & (WORD | SINGLE) != WORD:
+                        break
+                    for _ in range(size):
+                        words[end] = text[position]
+                        end += one
+                        position += one
+                    space = np.uint64(0)
+            if position < length:
+                # Here is something else. The word before it, if any, is read again together with it.
+                position -= end - np.uint64(starts[count])
+                end = np.uint64(starts[count])
+                start, stop, _, _, _ = next_word(text, int(np.int64(position)), int(np.int64(length)), classes)
+                position = np.uint64(stop)
+                for k in range(start, stop):
                     words[end] = text[k]
-                    end += 1
+                    end += one
+            if end == np.uint64(starts[count]):
+                break
             words[end] = 32
-            end += 1
-            count += 1
+            end += one
+            count += one
             starts[count] = end
+            space = one
         first_words[i + 1] = count
 
 

@@ -97,6 +97,17 @@ def test_words() -> None:
     ]
 
 
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.text(st.sampled_from("abZß ж  €•中\u0300\u200b\u00ad0"), max_size=40), max_size=4))
+def test_letters_beside_symbols_of_other_scripts(texts: list[str]) -> None:
+    expected = [" ".join(words(reference(text))) for text in texts]
+    found = separate(pa.array(texts, pa.large_string()))
+    assert simplified_words(pa.array(texts, pa.large_string())).to_pylist() == expected
+    assert np.diff(found.first).tolist() == [len(text.split()) for text in expected]
+    each = [found.text[a : b - 1].tobytes().decode() for a, b in zip(found.starts[:-1], found.starts[1:], strict=True)]
+    assert each == " ".join(expected).split()
+
+
 def test_slices_and_nulls() -> None:
     texts = pa.array(["A", None, "B b", "", "C"], pa.large_string())
     assert simplify_text(texts[1:4]).to_pylist() == ["", "b b", ""]

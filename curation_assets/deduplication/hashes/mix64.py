@@ -51,7 +51,8 @@ def read_word(text: np.ndarray, position: int, size: int) -> np.uint64:
     """Up to eight bytes from a position as a little-endian number."""
     value = np.uint64(0)
     for k in range(size):
-        value |= np.uint64(text[position + k]) << np.uint64(8 * k)
+        # As a signed index might count from the end, eight bytes would not be one load.
+        value |= np.uint64(text[np.uint64(position + k)]) << np.uint64(8 * k)
     return value
 
 

@@ -1,137 +1,145 @@
 """SHA-1 of many short strings at once, for hashes equal to datatrove's.
 
 SHA-1 (FIPS 180-4) is slow for what MinHash needs of it, but it is the hash with which FineWeb was
-deduplicated. Here 64 strings go through it side by side, so that each step of the algorithm is a loop over
-lanes that the compiler turns into vector instructions: five times as fast as `hashlib` on shingles.
+deduplicated. Here 16 strings go through it side by side. The compiler is given the rounds as operations on
+vectors of 16 words, which a processor with AVX-512 has in single instructions, and others in two or four: the strings
+and the working variables stay in registers. Some twenty times as fast as `hashlib` on shingles, ten with AVX2.
 """
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
 from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
 
 from curation_assets.filtering.characters import inner
 
-LANES = 64
-"""Strings hashed side by side."""
+LANES = 16
+"""Strings hashed side by side; as many as a block has words, so that the blocks of all lanes are a square."""
 
 _BLOCK = 64
 _SHORT = 55  # the longest string that fits one block, with its 0x80 and its length
+_INITIAL = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
 
 
-@inner
-def _rotate(word: np.uint32, bits: np.uint32) -> np.uint32:
-    return word << bits | word >> (np.uint32(32) - bits)
-
-
-@inner
-def _last(state: np.ndarray, i: int) -> tuple[np.uint32, np.uint32, np.uint32]:
-    """The algorithm's b, c and d before a round."""
-    thirty = np.uint32(30)
-    return state[i + 3 * LANES], _rotate(state[i + 2 * LANES], thirty), _rotate(state[i + LANES], thirty)
-
-
-@inner
-def _next(state: np.ndarray, words: np.ndarray, i: int, choice: np.uint32, constant: np.uint32) -> np.uint32:
-    a, e = state[i + 4 * LANES], _rotate(state[i], np.uint32(30))
-    return _rotate(a, np.uint32(5)) + choice + e + constant + words[i]
-
-
-@inner
-def _compress(words: np.ndarray, state: np.ndarray) -> None:
+@intrinsic
+def _compress(
+    _typing: Any, text: types.Array, places: types.Array, ends: types.Array, lengths: types.Array, chain: types.Array
+) -> Any:
     """Run the 80 rounds on one block of every lane.
 
-    words: uint32[80 * LANES]; word t of lane l at [t * LANES + l], the first 16 set, the others filled here.
-    state: uint32[85 * LANES]; the five rows before a round t, [t * LANES:], are the values of `a` in the last
-    five rounds, oldest first. The algorithm's c, d and e are those of two to four rounds ago, rotated by 30.
+    text: uint8, readable for 64 bytes from every place.
+    places: int64[LANES]; where each lane's block starts in the text.
+    ends: int8[LANES]; how many bytes of it belong to the string, 0x80 follows, and then zeros: 64 is a whole block;
+        with -1 there is not the 0x80 either.
+    lengths: uint32[2, LANES]; upper and lower word of the string's length in bits in its last block, else zero.
+    chain: uint32[5, LANES]; the five words of each lane's hash, replaced by the next ones.
     """
-    for i in range(64 * LANES):
-        mixed = words[i + 13 * LANES] ^ words[i + 8 * LANES] ^ words[i + 2 * LANES] ^ words[i]
-        words[i + 16 * LANES] = _rotate(mixed, np.uint32(1))
-    for i in range(20 * LANES):
-        b, c, d = _last(state, i)
-        state[i + 5 * LANES] = _next(state, words, i, d ^ (b & (c ^ d)), np.uint32(0x5A827999))
-    for i in range(20 * LANES, 40 * LANES):
-        b, c, d = _last(state, i)
-        state[i + 5 * LANES] = _next(state, words, i, b ^ c ^ d, np.uint32(0x6ED9EBA1))
-    for i in range(40 * LANES, 60 * LANES):
-        b, c, d = _last(state, i)
-        state[i + 5 * LANES] = _next(state, words, i, (b & c) | (d & (b | c)), np.uint32(0x8F1BBCDC))
-    for i in range(60 * LANES, 80 * LANES):
-        b, c, d = _last(state, i)
-        state[i + 5 * LANES] = _next(state, words, i, b ^ c ^ d, np.uint32(0xCA62C1D6))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write all rounds out, as LLVM's instructions on vectors."""
+        byte, word, index = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+        row, vector = ir.VectorType(byte, _BLOCK), ir.VectorType(word, LANES)
+        text, places, ends, lengths, chain = (
+            context.make_array(kind)(context, builder, array).data
+            for kind, array in zip(signature.args, arguments, strict=True)
+        )
+
+        def item(data: Any, position: Any, kind: ir.Type) -> Any:
+            position = index(position) if isinstance(position, int) else position
+            return builder.bitcast(builder.gep(data, [position]), kind.as_pointer())
+
+        def rotate(value: Any, bits: int) -> Any:
+            left, right = (vector([count] * LANES) for count in (bits, 32 - bits))
+            return builder.or_(builder.shl(value, left), builder.lshr(value, right))
+
+        columns = row(list(range(_BLOCK)))
+        big_endian = ir.VectorType(word, _BLOCK)([k ^ 3 for k in range(_BLOCK)])
+        words = []
+        for lane in range(LANES):
+            block = builder.load(item(text, builder.load(item(places, lane, index)), row), align=1)
+            end = builder.insert_element(row(ir.Undefined), builder.load(item(ends, lane, byte)), word(0))
+            end = builder.shuffle_vector(end, end, ir.VectorType(word, _BLOCK)([0] * _BLOCK))
+            block = builder.select(builder.icmp_signed("<", columns, end), block, row([0] * _BLOCK))
+            block = builder.select(builder.icmp_signed("==", columns, end), row([0x80] * _BLOCK), block)
+            words.append(builder.bitcast(builder.shuffle_vector(block, block, big_endian), vector))
+        # Words of lanes become lanes of words: rows are shuffled together with those half of the rows further on,
+        # log2(16) times.
+        orders = [vector([half + k // 2 + k % 2 * LANES for k in range(LANES)]) for half in (0, LANES // 2)]
+        for _ in range(4):
+            pairs = zip(words[:8], words[8:], strict=True)
+            words = [builder.shuffle_vector(x, y, order) for x, y in pairs for order in orders]
+        for k in range(2):
+            words[14 + k] = builder.or_(words[14 + k], builder.load(item(lengths, k * LANES, vector), align=4))
+
+        chained = [item(chain, k * LANES, vector) for k in range(5)]
+        before = [builder.load(place, align=4) for place in chained]
+        a, b, c, d, e = before
+        for t in range(80):
+            if t >= 16:
+                mixed = builder.xor(words[t - 3 & 15], words[t - 8 & 15])
+                words[t & 15] = rotate(builder.xor(mixed, builder.xor(words[t - 14 & 15], words[t & 15])), 1)
+            if t < 20:
+                choice, constant = builder.xor(d, builder.and_(b, builder.xor(c, d))), 0x5A827999
+            elif 40 <= t < 60:
+                choice, constant = builder.or_(builder.and_(b, c), builder.and_(d, builder.or_(b, c))), 0x8F1BBCDC
+            else:
+                choice, constant = builder.xor(b, builder.xor(c, d)), 0x6ED9EBA1 if t < 40 else 0xCA62C1D6
+            total = builder.add(builder.add(e, vector([constant] * LANES)), words[t & 15])
+            total = builder.add(builder.add(total, choice), rotate(a, 5))
+            a, b, c, d, e = total, a, rotate(b, 30), c, d
+        for place, old, new in zip(chained, before, (a, b, c, d, e), strict=True):
+            builder.store(builder.add(old, new), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(text, places, ends, lengths, chain), generate
 
 
 @inner
-def _swap(word: np.uint32) -> np.uint32:
+def _swap(word: np.uint32) -> np.uint64:
     """The word with its four bytes in the opposite order."""
-    # Numba computes in 64 bits: the casts cut off what leaves the word.
-    word = np.uint32((word & np.uint32(0x00FF00FF)) << np.uint32(8) | word >> np.uint32(8) & np.uint32(0x00FF00FF))
-    return np.uint32(word << np.uint32(16) | word >> np.uint32(16))
-
-
-@inner
-def _fill(text: np.ndarray, start: int, stop: int, block: int, lane: int, words: np.ndarray) -> None:
-    """Put one padded block of text[start:stop] into a lane, as sixteen big-endian words."""
-    position = start + _BLOCK * block
-    for word in range(16):
-        if position + 4 <= stop:
-            high = np.uint32(text[position]) << np.uint32(24) | np.uint32(text[position + 1]) << np.uint32(16)
-            low = np.uint32(text[position + 2]) << np.uint32(8) | np.uint32(text[position + 3])
-            words[word * LANES + lane] = high | low
-        elif position > stop:
-            words[word * LANES + lane] = 0
-        else:
-            value = np.uint32(0x80) << np.uint32(8 * (3 - (stop - position)))
-            for k in range(position, stop):
-                value |= np.uint32(text[k]) << np.uint32(8 * (3 - (k - position)))
-            words[word * LANES + lane] = value
-        position += 4
-    if position >= stop + 9:
-        bits = np.uint64(stop - start) << np.uint64(3)
-        words[14 * LANES + lane] = np.uint32(bits >> np.uint64(32))
-        words[15 * LANES + lane] = np.uint32(bits & np.uint64(0xFFFFFFFF))
+    value = np.uint64(word)
+    value = (value & np.uint64(0x00FF00FF)) << np.uint64(8) | value >> np.uint64(8) & np.uint64(0x00FF00FF)
+    return (value & np.uint64(0xFFFF)) << np.uint64(16) | value >> np.uint64(16)
 
 
 @njit(cache=True, nogil=True)
 def _hash(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, which: np.ndarray, out: np.ndarray) -> None:
-    """Hash the strings of the indices `which` (int64), as many at a time as there are lanes."""
-    words = np.empty(80 * LANES, np.uint32)
-    state = np.empty(85 * LANES, np.uint32)
+    """Hash the strings of the indices `which` (int64), as many at a time as there are lanes.
+
+    The text must be readable for a block from where a string stops.
+    """
+    places = np.zeros(LANES, np.int64)
+    ends = np.zeros(LANES, np.int8)
+    lengths = np.zeros((2, LANES), np.uint32)
     chain = np.empty((5, LANES), np.uint32)
-    two, thirty = np.uint32(2), np.uint32(30)
     for group in range(0, which.size, LANES):
         count = min(LANES, which.size - group)
-        blocks = 0
-        for lane in range(LANES):
-            chain[0, lane] = 0x67452301
-            chain[1, lane] = 0xEFCDAB89
-            chain[2, lane] = 0x98BADCFE
-            chain[3, lane] = 0x10325476
-            chain[4, lane] = 0xC3D2E1F0
-        for lane in range(count):
-            i = which[group + lane]
-            blocks = max(blocks, (stops[i] - starts[i] + 8) // _BLOCK + 1)
-        for block in range(blocks):
-            for lane in range(count):
-                i = which[group + lane]
-                _fill(text, int(starts[i]), int(stops[i]), block, lane, words)
+        for k in range(5):
             for lane in range(LANES):
-                state[4 * LANES + lane] = chain[0, lane]
-                state[3 * LANES + lane] = chain[1, lane]
-                state[2 * LANES + lane] = _rotate(chain[2, lane], two)
-                state[LANES + lane] = _rotate(chain[3, lane], two)
-                state[lane] = _rotate(chain[4, lane], two)
-            _compress(words, state)
+                chain[k, lane] = _INITIAL[k]
+        block = 0
+        waiting = count
+        while waiting:
             for lane in range(count):
                 i = which[group + lane]
-                if block <= (stops[i] - starts[i] + 8) // _BLOCK:
-                    chain[0, lane] += state[84 * LANES + lane]
-                    chain[1, lane] += state[83 * LANES + lane]
-                    chain[2, lane] += _rotate(state[82 * LANES + lane], thirty)
-                    chain[3, lane] += _rotate(state[81 * LANES + lane], thirty)
-                    chain[4, lane] += _rotate(state[80 * LANES + lane], thirty)
-        for lane in range(count):
-            low, high = np.uint64(_swap(chain[0, lane])), np.uint64(_swap(chain[1, lane]))
-            out[which[group + lane]] = low | high << np.uint64(32)
+                start, stop = int(starts[i]), int(stops[i])
+                place = start + block * _BLOCK
+                bits = np.uint64(stop - start) << np.uint64(3) if stop - place <= _SHORT else np.uint64(0)
+                places[lane] = min(place, stop)
+                ends[lane] = max(-1, min(stop - place, _BLOCK))
+                lengths[0, lane] = bits >> np.uint64(32)
+                lengths[1, lane] = bits & np.uint64(0xFFFFFFFF)
+            _compress(text, places, ends, lengths, chain)  # pyright: ignore[reportCallIssue]
+            for lane in range(count):
+                i = which[group + lane]
+                # A lane whose string has ended goes on with the others, for nothing.
+                if block == (int(stops[i]) - int(starts[i]) + 8) // _BLOCK:
+                    out[i] = _swap(chain[0, lane]) | _swap(chain[1, lane]) << np.uint64(32)
+                    waiting -= 1
+            block += 1
 
 
 def sha1_64(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
@@ -140,6 +148,9 @@ def sha1_64(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarr
     text: uint8; starts, stops: int64. Returns uint64 of their shape.
     """
     out = np.empty(starts.shape, np.uint64)
+    text = np.ascontiguousarray(text)
+    if stops.max(initial=0) + _BLOCK > text.size:
+        text = np.concatenate((text, np.zeros(_BLOCK, np.uint8)))
     short = stops - starts <= _SHORT
     # Strings of one block, which most are, do not wait in a lane next to a longer one.
     _hash(text, starts, stops, np.flatnonzero(short), out)

@@ -1,6 +1,7 @@
 """SHA-1 against hashlib."""
 
 import hashlib
+from random import Random
 
 import numpy as np
 from hypothesis import given, settings
@@ -40,4 +41,22 @@ def test_full_and_partial_lanes() -> None:
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=200) | st.sampled_from([b"x" * 55, b"x" * 56, b"x" * 5000]), min_size=1))
 def test_equals_hashlib(strings: list[bytes]) -> None:
+    assert digests(strings) == reference(strings)
+
+
+BORDERS = st.sampled_from([0, 1, 3, 4, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 183, 184])
+
+
+@settings(deadline=None)
+@given(st.lists(BORDERS | st.integers(0, 300), max_size=3 * LANES), st.integers(0, 100), st.randoms())
+def test_short_and_long_strings_side_by_side(lengths: list[int], slack: int, random: Random) -> None:
+    text = random.randbytes(300 + slack)
+    starts = np.array([random.randint(0, len(text) - length) for length in lengths], np.int64)
+    stops = starts + np.array(lengths, np.int64)
+    hashes = sha1_64(np.frombuffer(text, np.uint8), starts, stops)
+    assert hashes.tolist() == reference([text[a:b] for a, b in zip(starts, stops, strict=True)])
+
+
+def test_the_length_is_written_in_full() -> None:
+    strings = [b"x", bytes(70_000), b"y" * 8192, b"z"]  # of 1, 20 and 17 bits
     assert digests(strings) == reference(strings)
