@@ -219,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The FineWeb recipe against datatrove's pipeline.")
     parser.add_argument("source", type=Path)
     parser.add_argument("snapshot")
-    parser.add_argument("--pages", type=int, default=900)
+    parser.add_argument("--pages", type=int, default=3000)
     parser.add_argument("--extractors", default="resiliparse,trafilatura")
     arguments = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
