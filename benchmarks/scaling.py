@@ -4,8 +4,10 @@
 
 SOURCE is a local folder in Common Crawl's layout. The snapshot's WARC file of median size is listed PARTS times (16),
 so that no part is larger than another, and the stations up to the MinHash signatures run over them with an empty lake.
-A Ray worker is a node of its own, with one core. Workers are warm: the embedded sample went through them first. Needs a
-quiet machine with two cores to spare; without arguments the sample's file is taken, which is nothing but overhead.
+A worker is held to one core of the machine, with the sandbox of its own, which otherwise takes a part of another; a Ray
+worker is a node. The local pool's driver shares the cores of its workers. Workers are warm: the embedded sample went
+through them first. Needs a quiet machine with two cores to spare; without arguments the sample's file is taken, which
+is nothing but overhead.
 """
 
 import gzip
@@ -14,8 +16,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +76,23 @@ def measure(mirror: Path, snapshot: str, sample: Path, folder: Path, engine: Eng
     return walls(mirror, snapshot, folder / "lake", engine)
 
 
+def measure_locally(workers: int, mirror: Path, snapshot: str, sample: Path, folder: Path) -> Walls:
+    """`measure` with a pool of this machine, all of it on as many cores as there are workers; for a new process."""
+    with held_to(range(workers)), LocalEngine(workers) as engine:
+        return measure(mirror, snapshot, sample, folder, engine)
+
+
+@contextmanager
+def held_to(cores: Iterable[int]) -> Iterator[None]:
+    """Start processes on some of the cores that this one may use, by their place among them."""
+    usable = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {usable[core] for core in cores})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
 @contextmanager
 def cluster(folder: Path) -> Iterator[Any]:
     """A head without a core; nodes are added to it."""
@@ -98,11 +119,14 @@ def main(arguments: list[str]) -> None:
         print(f"{parts} parts of {size / 1e6:.1f} MB")
         measured: dict[str, list[Walls]] = {"local": [], "ray": []}
         for workers in (1, 2):
-            with LocalEngine(workers) as engine:
-                measured["local"].append(measure(mirror, snapshot, sample, folder, engine))
+            # A new process, because the server that workers are forked from stays where it was started.
+            with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+                task = apart.submit(measure_locally, workers, mirror, snapshot, sample, folder)
+                measured["local"].append(task.result())
         with cluster(folder / "ray") as started:
-            for _ in (1, 2):
-                started.add_node(**NODE)
+            for core in (0, 1):
+                with held_to([core]):
+                    started.add_node(**NODE)
                 with RayEngine(started.address, folder) as engine:
                     measured["ray"].append(measure(mirror, snapshot, sample, folder, engine))
     ratios = {}
