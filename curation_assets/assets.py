@@ -20,6 +20,7 @@ from curation_assets.acquisition.archive import ArchiveError, BrokenTransferErro
 from curation_assets.acquisition.loss import CAUSES
 from curation_assets.engine.local import Engine
 from curation_assets.lake.checks import CheckFailed, CheckResult
+from curation_assets.lake.contracts import Column
 from curation_assets.lake.lake import TAKEDOWN_LIST, DamagedError, Stats
 from curation_assets.lake.progress import Pace, Progress, Told, reasons, sentence, unit
 from curation_assets.lake.station import Staged, Station, staging
@@ -225,15 +226,19 @@ def check_metadata(result: CheckResult) -> dict[str, Any]:
 
 
 def definition_metadata(station: Station, line: Line) -> dict[str, Any]:
-    """Column names, types, meanings and origins, for the UI's Columns tab."""
+    """Column names, types, meanings, and what the contract says of nulls and repetition, for the UI's Columns tab."""
     if station.schema is None:
         return {}
+    contract = station.contract
     columns = [
         dg.TableColumn(
             field.name,
             str(field.type),
             line.meaning(station, field.name),
-            constraints=dg.TableColumnConstraints(nullable=field.name != "doc", unique=field.name == "doc"),
+            constraints=dg.TableColumnConstraints(
+                nullable=(kept := contract.columns.get(field.name, Column())).null,
+                unique=kept.unique or contract.key == (field.name,),
+            ),
         )
         for field in station.schema
     ]

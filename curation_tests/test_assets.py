@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from curation_assets.assets import LogReporter, engine_of, run_metadata, shown_metadata
+from curation_assets.assets import LogReporter, definition_metadata, engine_of, run_metadata, shown_metadata
 from curation_assets.engine.local import LocalEngine
 from curation_assets.engine.ray import RayEngine
 from curation_assets.lake.station import Staged
@@ -93,3 +93,15 @@ def test_a_picture_that_cannot_be_drawn_takes_nothing_back(
     monkeypatch.setattr("curation_assets.assets.show_files", lambda staged: 1 / 0)
     assert shown_metadata(staged["minhash_signatures"], large_plots=True) == {}
     assert "cannot be shown" in caplog.text
+
+
+def test_columns_are_said_to_be_what_the_contract_holds(line: Line) -> None:
+    def constraints(name: str) -> dict[str, tuple[bool, bool]]:
+        station = next(one for one in line.stations if one.name == name)
+        columns = definition_metadata(station, line)["dagster/column_schema"].columns
+        return {column.name: (column.constraints.nullable, column.constraints.unique) for column in columns}
+
+    shards, languages = constraints("training_shards"), constraints("languages")
+    assert shards["doc"] == (False, False), "a document that is cut lies in several sequences"
+    assert languages["doc"] == (False, True)
+    assert languages["language"][0] and not languages["language_score"][1]

@@ -205,7 +205,7 @@ def _start_ui() -> list[str]:
         return ["make dev    # the Dagster UI"]
     home = [
         "export DAGSTER_HOME=$PWD/.dagster; mkdir -p $DAGSTER_HOME    # where runs are recorded from now on",
-        "echo 'telemetry: {enabled: false}' > $DAGSTER_HOME/dagster.yaml",
+        "printf 'telemetry: {enabled: false}\\nnux: {enabled: false}\\n' > $DAGSTER_HOME/dagster.yaml",
     ]
     beside = Path(sys.argv[0]).with_name("python")
     python = shlex.quote(str(beside)) if beside.is_file() and len(beside.parts) > 1 else "python"
