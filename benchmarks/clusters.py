@@ -17,7 +17,7 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,21 +73,15 @@ def indexed(paths: list[Path]) -> list[int]:
 def peer(paths: list[Path]) -> list[int]:
     """Documents that do not survive: edges by `min().over` one band at a time, components in a dict."""
     frame = pl.read_parquet(paths)
-    parent: dict[int, int] = {}
 
-    def root(doc: int) -> int:
-        while parent.setdefault(doc, doc) != doc:
-            parent[doc] = parent[parent[doc]]
-            doc = parent[doc]
-        return doc
+    def edges() -> Iterator[tuple[int, int]]:
+        for band in range(BANDS):
+            key = pl.col("bands").arr.get(band)
+            found = frame.select("doc", first=pl.col("doc").min().over(key)).filter(pl.col("doc") > pl.col("first"))
+            yield from found.iter_rows()
 
-    for band in range(BANDS):
-        key = pl.col("bands").arr.get(band)
-        edges = frame.select("doc", first=pl.col("doc").min().over(key)).filter(pl.col("doc") > pl.col("first"))
-        for a, b in edges.iter_rows():
-            a, b = root(a), root(b)
-            parent[max(a, b)] = min(a, b)
-    components = pl.DataFrame({"doc": list(parent), "root": [root(doc) for doc in parent]})
+    found = roots(edges())
+    components = pl.DataFrame({"doc": list(found), "root": list(found.values())})
     members = components.join(frame.select("doc", "date"), on="doc").sort("date", "doc")
     return (
         members.filter(pl.struct("root").is_duplicated() & ~pl.col("root").is_first_distinct())["doc"].sort().to_list()
@@ -113,8 +107,8 @@ def partition(members: Iterable[tuple[int, int]]) -> Partition:
     return {frozenset(group) for group in groups.values()}
 
 
-def components(edges: Iterable[tuple[int, int]]) -> Partition:
-    """Clusters of two or more that the edges make."""
+def roots(edges: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Each document that has an edge, and the smallest of its component."""
     parent: dict[int, int] = {}
 
     def root(doc: int) -> int:
@@ -126,7 +120,12 @@ def components(edges: Iterable[tuple[int, int]]) -> Partition:
     for a, b in edges:
         a, b = root(a), root(b)
         parent[max(a, b)] = min(a, b)
-    return partition((doc, root(doc)) for doc in list(parent))
+    return {doc: root(doc) for doc in parent}
+
+
+def components(edges: Iterable[tuple[int, int]]) -> Partition:
+    """Clusters of two or more that the edges make."""
+    return partition(roots(edges).items())
 
 
 def datatrove_stages(paths: list[Path]) -> Callable[[], Partition]:

@@ -11,20 +11,19 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from clusters import apart, measure
 from measure import fastest, report
+from measure.keys import write_keys
 
 from curation_assets.deduplication.canonical_urls import canonical_urls
 from curation_assets.deduplication.exact import groups, text_keys
-from curation_assets.deduplication.hashes.murmur3 import KEY
 
 URLS, PEER_URLS = 300_000, 20_000
-DOCUMENTS, PARTS = 1_000_000, 20
+DOCUMENTS = 1_000_000
 TAILS = [
     "/blog/2024/05/a-walk-in-the-hills/?utm_source=feed&utm_medium=rss",
     "/wiki/History_of_gl%c3%a4ss#Methods",
@@ -39,22 +38,6 @@ def invented_urls(count: int) -> list[str]:
     return [f"https://www.Site-{i // 4}.example{TAILS[i % 4]}" for i in range(count)]
 
 
-def write_keys(folder: Path, documents: int) -> list[Path]:
-    """Parquet parts with the keys of invented documents."""
-    folder.mkdir()
-    random = np.random.default_rng(1)
-    keys = random.integers(0, 2**64, (documents, 2), np.uint64)
-    copies = random.permutation(documents)[: documents * 3 // 10]
-    keys[copies] = keys[random.integers(0, documents, len(copies))]
-    paths = []
-    for number, rows in enumerate(np.array_split(np.arange(documents), PARTS)):
-        key = pa.FixedSizeBinaryArray.from_buffers(KEY, len(rows), [None, pa.py_buffer(keys[rows])])
-        date = pa.array(rows % 1000, pa.timestamp("us", "UTC"))
-        paths.append(folder / f"{number}.parquet")
-        pq.write_table(pa.table({"doc": rows, "date": date, "key": key}), paths[-1])
-    return paths
-
-
 def ours(paths: list[Path]) -> list[int]:
     """Documents that do not survive, by `groups`."""
     table = groups(paths)
@@ -63,7 +46,7 @@ def ours(paths: list[Path]) -> list[int]:
 
 def polars(paths: list[Path]) -> list[int]:
     """The same by sorting in memory."""
-    frame = pl.read_parquet(paths).sort("date", "doc", nulls_last=True)
+    frame = pl.read_parquet(paths, columns=["doc", "date", "key"]).sort("date", "doc", nulls_last=True)
     return frame.filter(~pl.col("key").is_first_distinct())["doc"].sort().to_list()
 
 
@@ -72,7 +55,7 @@ def dictionary(paths: list[Path]) -> list[int]:
     best: dict[bytes, tuple] = {}
     dropped = []
     for path in paths:
-        rows = pq.read_table(path).to_pydict()
+        rows = pq.read_table(path, columns=["doc", "date", "key"]).to_pydict()
         for doc, date, key in zip(rows["doc"], rows["date"], rows["key"], strict=True):
             found = best.setdefault(key, (date, doc))
             if found < (date, doc):

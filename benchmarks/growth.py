@@ -43,12 +43,12 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from curation_assets.acquisition.archive import open_archive
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 from curation_assets.engine.local import LocalEngine
+from curation_assets.forecasting.metering import descendants, status
 from curation_assets.line import Line
 from curation_assets.plots import lines, png
 from curation_assets.settings import Settings
 
 FACTORS = (1, 4, 16)
-TICK = os.sysconf("SC_CLK_TCK")
 TEXT = re.compile(rb">[^<>]+<")
 WORD = re.compile(rb"(?<![A-Za-z0-9&;_-])[a-z]{5,20}(?![A-Za-z0-9;_-])")
 
@@ -123,34 +123,19 @@ class Process:
     written: int
 
 
-def look(pid: int) -> Process | None:
-    """What the kernel says of a process; None where it has ended."""
-    try:
-        times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
-        status = dict(re.findall(r"(Vm\w+):\s+(\d+)", Path(f"/proc/{pid}/status").read_text()))
-        written = re.findall(r"^write_bytes: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
-        return Process(
-            sum(map(int, times)) / TICK, int(status["VmRSS"]) << 10, int(status["VmHWM"]) << 10, int(written[0])
-        )
-    except (OSError, KeyError):
-        return None
+def written(pid: int) -> int:
+    """Bytes that a process wrote to disk; 0 where it has ended."""
+    with suppress(OSError):
+        found = re.search(r"^write_bytes: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
+        return int(found[1]) if found else 0
+    return 0
 
 
-def tree(pid: int) -> dict[int, Process]:
-    """A process and all that descend from it."""
-    children: dict[int, list[int]] = defaultdict(list)
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            children[int(stat.read_text().rpartition(")")[2].split()[1])].append(int(stat.parent.name))
-        except OSError:
-            continue
-    found, left = {}, [pid]
-    while left:
-        one = left.pop()
-        if (seen := look(one)) is not None:
-            found[one] = seen
-        left += children[one]
-    return found
+def tree() -> dict[int, Process]:
+    """This process and all that descend from it."""
+    own = os.getpid()
+    seconds = {own: sum(os.times()[:4])} | {one.pid: one.cpu for one in descendants(own)}
+    return {pid: Process(cpu, status(pid, "VmRSS"), status(pid, "VmHWM"), written(pid)) for pid, cpu in seconds.items()}
 
 
 @dataclass(frozen=True)
@@ -178,10 +163,10 @@ def measure(source: str, snapshot: str, lake: Path, workers: int) -> Iterator[tu
             pa.default_memory_pool().release_unused()
             ctypes.CDLL(None).malloc_trim(0)
             Path("/proc/self/clear_refs").write_text("5")
-            before, began = tree(own), time.perf_counter()
+            before, began = tree(), time.perf_counter()
             if (staged := next(stations, None)) is None:
                 return
-            seconds, after = time.perf_counter() - began, tree(own)
+            seconds, after = time.perf_counter() - began, tree()
             largest = max((one.peak for pid, one in after.items() if pid not in before), default=0)
             yield (
                 staged.station.name,

@@ -12,33 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from clusters import apart
 from clusters import write_parts as write_bands
+from measure.keys import write_keys
 
 from curation_assets.deduplication import clusters, exact, simhash
-from curation_assets.deduplication.hashes.murmur3 import KEY
 from curation_assets.packing.sequences import cuts, fill, pack
 
 DOCUMENTS = (1_000_000, 4_000_000)
-PARTS = 20
-
-
-def write_keys(folder: Path, documents: int) -> list[Path]:
-    """Parts with 128-bit keys and fingerprints."""
-    folder.mkdir()
-    random = np.random.default_rng(1)
-    keys = random.integers(0, 2**64, (documents, 2), np.uint64)
-    copies = random.permutation(documents)[: documents * 3 // 10]
-    keys[copies] = keys[random.integers(0, documents, len(copies))]
-    paths = []
-    for number, rows in enumerate(np.array_split(np.arange(documents), PARTS)):
-        key = pa.FixedSizeBinaryArray.from_buffers(KEY, len(rows), [None, pa.py_buffer(keys[rows])])
-        date = pa.array(rows % 1000, pa.timestamp("us", "UTC"))
-        paths.append(folder / f"{number}.parquet")
-        pq.write_table(pa.table({"doc": rows, "date": date, "key": key, "fingerprint": keys[rows, 0]}), paths[-1])
-    return paths
 
 
 def none(folder: Path, documents: int) -> list[Path]:

@@ -49,7 +49,7 @@ def verify_snapshot(line: Line) -> dg.JobDefinition:
     )
     def compare_with_manifests(context: dg.OpExecutionContext) -> None:
         partitions = [one for one in committed_partitions(line.lake) if one.snapshot == context.partition_key]
-        items = [item for partition in partitions for item in recorded(partition)]
+        items = recorded(*partitions)
         require_sound(items, context.resources.engine)
         context.log.info(f"{len(items):,} files of {len(partitions):,} tables: all as committed")
 

@@ -10,6 +10,7 @@ import polars as pl
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.lake.lake import Partition
 from curation_assets.line import Line
+from curation_assets.packing.reader import ShardReader
 from curation_tests.acquisition.warc_bytes import http_block, member, record
 
 WORDS = """the of and to in is that for with was on by this from they have which were their one there when people water
@@ -64,3 +65,14 @@ def content(line: Line) -> dict[str, bytes]:
     root = line.lake.root
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and path.name != ".lock"]
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def packed_pieces(reader: ShardReader) -> dict[int, dict[int, list[int]]]:
+    """The ids of each document in some shards, by where in the document they begin."""
+    pieces: dict[int, dict[int, list[int]]] = {}
+    for index in range(len(reader)):
+        sequence = reader[index]
+        for k, doc in enumerate(sequence.docs.tolist()):
+            ids = sequence.tokens[sequence.boundaries[k] : sequence.boundaries[k + 1]].tolist()
+            pieces.setdefault(doc, {})[int(sequence.token_starts[k])] = ids
+    return pieces

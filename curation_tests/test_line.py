@@ -22,6 +22,7 @@ from curation_assets.packing.reader import ShardReader
 from curation_assets.packing.tokenizer import load_tokenizer
 from curation_assets.provenance.explain import explain
 from curation_assets.provenance.trace import TraceError, fetch, trace
+from curation_tests.mirrors import packed_pieces
 
 
 def partition(line: Line, name: str) -> Partition:
@@ -119,13 +120,8 @@ def test_shards_hold_every_token_of_the_corpus_once(line: Line, staged: dict[str
     reader = ShardReader(folder)
     reader.verify()
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    pieces: dict[int, dict[int, list[int]]] = {}
-    for index in range(len(reader)):
-        sequence = reader[index]
-        assert len(sequence.tokens) <= line.recipe.packing.sequence_length
-        for k, doc in enumerate(sequence.docs.tolist()):
-            ids = sequence.tokens[sequence.boundaries[k] : sequence.boundaries[k + 1]].tolist()
-            pieces.setdefault(doc, {})[int(sequence.token_starts[k])] = ids
+    assert all(len(reader[index].tokens) <= line.recipe.packing.sequence_length for index in range(len(reader)))
+    pieces = packed_pieces(reader)
     corpus = table(line, "corpus")
     assert set(pieces) == set(corpus["doc"])
     for doc, text in corpus.select("doc", "text").iter_rows():

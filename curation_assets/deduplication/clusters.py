@@ -35,7 +35,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
-from curation_assets.deduplication.forest import NO_DATE, Survivor, flatten, prefer, preference, unite
+from curation_assets.deduplication.forest import Survivor, flatten, microseconds, prefer, preference, unite
 from curation_assets.deduplication.verification import Source, candidate_rows, shingle_batches, verified_join
 from curation_assets.filtering.characters import inner
 from curation_assets.lake.shuffle import (
@@ -65,7 +65,6 @@ _BUCKET_ROWS = 1 << 19
 _MOST_BUCKETS = 1 << 10  # every task reads a slice of every run
 _MOST_BANDS = 1 << 16  # a row holds the document's number and the band in one integer
 _BATCH_KEYS = 1 << 19
-_DATE = pa.timestamp("us", "UTC")
 
 
 @inner
@@ -171,7 +170,7 @@ class KeyJob:
                     _RUN_ROWS // 4 // bands + 1, columns=["doc", "date", "bands"], use_threads=False
                 ):
                     batch = batch.filter(batch.column("bands").is_valid())
-                    dates = batch.column("date").cast(_DATE).cast(pa.int64()).fill_null(NO_DATE)
+                    dates = microseconds(batch.column("date"))
                     keys = batch.column("bands").flatten().cast(pa.uint64()).to_numpy()
                     yield np.stack([batch.column("doc"), dates], axis=1), keys.reshape(-1, bands)
 
@@ -296,13 +295,13 @@ def keyed(
             KeyJob(some, bands, number, folder / f"rows-{i:05d}", folder / f"documents-{i:05d}")
             for i, some in enumerate(groups_of(parts, sizes, _RUN_ROWS * 3 // 4 // max(bands, 1)))
         ]
-        files = sorted(tasks(scatter_keys, jobs), key=lambda file: file.path)
+        found = buckets(tasks(scatter_keys, jobs))
         counts = [job.documents.stat().st_size // 16 for job in jobs]
         ends = np.cumsum(counts, dtype=np.int64)
         docs, dates = np.empty((2, sum(counts)), np.int64)
         for job, count, end in zip(jobs, counts, ends, strict=True):
             docs[end - count : end], dates[end - count : end] = np.fromfile(job.documents, np.int64).reshape(-1, 2).T
-        yield Keyed(docs, dates, bands if len(docs) else 0, folder, buckets(files), ends - counts)
+        yield Keyed(docs, dates, bands if len(docs) else 0, folder, found, ends - counts)
 
 
 def unite_documents(

@@ -25,7 +25,7 @@ from numba import njit
 
 from curation_assets.deduplication.canonical_urls import UrlForm, canonical_urls
 from curation_assets.deduplication.clusters import CLUSTERS
-from curation_assets.deduplication.forest import NO_DATE, preference
+from curation_assets.deduplication.forest import microseconds, preference
 from curation_assets.deduplication.hashes.murmur3 import KEY, hash_strings, key_array, murmur3_128
 from curation_assets.deduplication.normal_form import GROWTH, composed, fold, folded_case
 from curation_assets.filtering.characters import character_classes, string_buffers
@@ -53,7 +53,6 @@ Part = str | os.PathLike[str]
 _RUN_ROWS = 1 << 19
 _BUCKET_ROWS = 1 << 19
 _MOST_BUCKETS = 1 << 10
-_DATE = pa.timestamp("us", "UTC")
 
 
 @njit(cache=True, nogil=True)
@@ -138,8 +137,7 @@ def _ranks(values: pa.Array, survivor: Survivor) -> np.ndarray:
     """Dates or lengths as numbers of which the smallest survives; the unknown come last."""
     if survivor == "longest":
         return -values.cast(pa.int64()).fill_null(-1).to_numpy()
-    dates = values.cast(_DATE).cast(pa.int64())
-    return preference(dates.fill_null(NO_DATE).to_numpy(), survivor)
+    return preference(microseconds(values), survivor)
 
 
 def scatter_keys(job: KeyJob) -> Scattered:
@@ -212,7 +210,7 @@ def groups(
             KeyJob(some, survivor, number, folder / f"rows-{i:05d}")
             for i, some in enumerate(groups_of(parts, sizes, _RUN_ROWS * 3 // 4))
         ]
-        found = buckets(sorted(tasks(scatter_keys, jobs), key=lambda file: file.path))
+        found = buckets(tasks(scatter_keys, jobs))
         together = in_turn(found, Bucket.size, _BUCKET_ROWS // 2)
         files = list(tasks(find_groups, [GroupJob(some, folder / f"groups-{i}") for i, some in enumerate(together)]))
         members = np.empty((sum(file.stat().st_size for file in files) // 24, 3), np.int64)

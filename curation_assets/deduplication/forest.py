@@ -6,6 +6,7 @@
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from numba import njit
 
 from curation_assets.filtering.characters import inner
@@ -15,6 +16,11 @@ Survivor = Literal["earliest", "latest"]
 of equal dates, the smallest doc is kept."""
 
 NO_DATE = np.iinfo(np.int64).max
+
+
+def microseconds(dates: pa.Array) -> np.ndarray:
+    """Timestamps as int64 microseconds since 1970, NO_DATE for null."""
+    return dates.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).fill_null(NO_DATE).to_numpy()
 
 
 @inner

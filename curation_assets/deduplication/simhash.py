@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numba import njit
 
 from curation_assets.deduplication.clusters import Source, members_of
-from curation_assets.deduplication.forest import NO_DATE, Survivor, preference, unite
+from curation_assets.deduplication.forest import Survivor, microseconds, preference, unite
 from curation_assets.deduplication.hashes.mix64 import hash_bytes
 from curation_assets.deduplication.shingles import separate
 from curation_assets.filtering.characters import inner
@@ -29,7 +29,6 @@ BITS = 64
 
 _BATCH = 256
 _BATCH_ROWS = 1 << 15
-_DATE = pa.timestamp("us", "UTC")
 
 
 @njit(cache=True, nogil=True)
@@ -174,7 +173,7 @@ def _documents(parts: Sequence[Source]) -> tuple[np.ndarray, np.ndarray, np.ndar
                 batch = batch.filter(batch.column("fingerprint").is_valid())
                 own = slice(count, count + batch.num_rows)
                 docs[own] = batch.column("doc").to_numpy()
-                dates[own] = batch.column("date").cast(_DATE).cast(pa.int64()).fill_null(NO_DATE).to_numpy()
+                dates[own] = microseconds(batch.column("date"))
                 values[own] = batch.column("fingerprint").to_numpy()
                 count += batch.num_rows
     return docs[:count], dates[:count], values[:count]

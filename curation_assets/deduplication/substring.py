@@ -34,7 +34,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation_assets.deduplication.forest import NO_DATE
+from curation_assets.deduplication.forest import microseconds
 from curation_assets.deduplication.windows import (
     HEAD,
     count_places,
@@ -64,7 +64,6 @@ _BUCKET_SYMBOLS = 1 << 26  # of all the text, for each bucket
 _MOST_BUCKETS = 512
 _TABLE_WINDOWS = 1 << 21
 _SPAN_FILE_SYMBOLS = 1 << 28
-_DATE = pa.timestamp("us", "UTC")
 
 
 def duplicate_spans(
@@ -123,7 +122,7 @@ def _count(parts: Sequence[Path], unit: Unit, length: int) -> tuple[np.ndarray, 
     for batch, offsets, _, runs in _runs(parts, unit, length, ["doc", "date"]):
         count_places(seen, runs)
         docs.append(batch.column("doc").to_numpy())
-        dates.append(batch.column("date").cast(_DATE).cast(pa.int64()).fill_null(NO_DATE).to_numpy())
+        dates.append(microseconds(batch.column("date")))
         sizes.append(np.diff(offsets) + 1)
     doc, size = np.concatenate(docs), np.concatenate(sizes)
     ordered = np.sort(doc)

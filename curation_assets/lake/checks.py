@@ -288,7 +288,7 @@ def load(checks: Sequence[Check], of: Manifest, folder: Path) -> list[CheckResul
 
 
 @dataclass(frozen=True)
-class Finding:
+class Outcome:
     """A check that was judged when a partition was published, for a person to read."""
 
     name: str
@@ -298,7 +298,7 @@ class Finding:
     """Single values; of a list, how many."""
 
 
-def findings(partition: Partition) -> list[Finding]:
+def outcomes(partition: Partition) -> list[Outcome]:
     """What checks found of a committed partition; nothing where an earlier version published it."""
     try:
         content = json.loads((partition.folder / CHECKS).read_bytes())
@@ -307,7 +307,7 @@ def findings(partition: Partition) -> list[Finding]:
     if content["data"] != _data(partition.manifest()):
         return []
     return [
-        Finding(
+        Outcome(
             one["check"],
             one.get("description", "").partition("\n")[0],
             one["passed"],

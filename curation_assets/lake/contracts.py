@@ -15,6 +15,8 @@ from typing import Literal
 
 import pyarrow as pa
 
+from curation_assets.lake.query import literal, quoted
+
 Value = str | int
 
 FEW = 100
@@ -99,16 +101,6 @@ class Contract:
             for says, condition in self.conditions.items()
         ]
         return rules
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: float | str) -> str:
-    """A value in SQL."""
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
 def number(value: float) -> str:

@@ -37,9 +37,9 @@ class Fault:
         return f"{self.path}: {self.what}"
 
 
-def recorded(partition: Partition) -> list[Recorded]:
-    """The files of a committed partition. Raises `DamagedError` when its manifest cannot be read."""
-    return [(partition.folder / file.name, file) for file in partition.manifest().files]
+def recorded(*partitions: Partition) -> list[Recorded]:
+    """The files of committed partitions. Raises `DamagedError` when a manifest cannot be read."""
+    return [(partition.folder / file.name, file) for partition in partitions for file in partition.manifest().files]
 
 
 def glance(item: Recorded) -> Fault | None:

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation_assets.lake.contracts import Contract, Rule, quoted
-from curation_assets.lake.query import Source, connection, source
+from curation_assets.lake.contracts import Contract, Rule
+from curation_assets.lake.query import Source, connection, quoted, source
 
 PASS_ROWS = 8_000_000
 """Rows counted in one pass, but for a part that has more."""

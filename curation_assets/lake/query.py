@@ -67,9 +67,14 @@ def database(views: Mapping[str, Source]) -> Iterator[duckdb.DuckDBPyConnection]
         yield _viewing(con, views)
 
 
-def literal(text: str) -> str:
-    """A text as it is written in SQL."""
-    return "'" + text.replace("'", "''") + "'"
+def quoted(name: str) -> str:
+    """The name of a column, table or schema in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: float | str) -> str:
+    """A value in SQL."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
 def parquet_files(paths: Sequence[str]) -> str:

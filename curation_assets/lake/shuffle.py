@@ -67,9 +67,9 @@ def by_bucket(rows: np.ndarray, bucket: np.ndarray, number: int) -> tuple[np.nda
     return rows[np.argsort(bucket, kind="stable")], np.cumsum(np.bincount(bucket, minlength=number))
 
 
-def buckets(files: Sequence[Scattered]) -> list[Bucket]:
-    """All buckets of some files, which were made with one number of buckets."""
-    files = [file for file in files if len(file.bounds)]
+def buckets(files: Iterable[Scattered]) -> list[Bucket]:
+    """All buckets of some files, given in any order and taken by name, which were made with one number of buckets."""
+    files = sorted((file for file in files if len(file.bounds)), key=lambda file: file.path)
     if not files:
         return []
     of_run = np.repeat(np.arange(len(files)), [len(file.bounds) for file in files])

@@ -301,7 +301,7 @@ class Staged:
 
     def _require_sound_inputs(self) -> None:
         """Read the inputs again; raises `DamagedError` when one is not what was committed."""
-        require_sound((item for partition in self.inputs.values() for item in recorded(partition)), self.engine)
+        require_sound(recorded(*self.inputs.values()), self.engine)
 
 
 @contextmanager
@@ -360,7 +360,7 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
                     return _up_to_date(station, partition, inputs, committed, engine, note)
             earlier = [one for partitions in wanted.preceding.values() for one in partitions.values()]
             with _blamed(inputs, engine, lake.verify) as since:
-                finished = Finished(partition, committed, max(since, *(newest(recorded(one)) for one in earlier), 0))
+                finished = Finished(partition, committed, max(since, newest(recorded(*earlier))))
                 job = SnapshotJob(
                     snapshot,
                     inputs,
@@ -446,7 +446,7 @@ def _blamed(inputs: Mapping[str, Partition], engine: Engine, verify: bool) -> It
 
     Gives when the last of them changed: what was made of them before that is not to be trusted.
     """
-    items = [item for partition in inputs.values() for item in recorded(partition)]
+    items = recorded(*inputs.values())
     if verify:
         require_sound(items, engine)
     else:

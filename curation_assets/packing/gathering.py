@@ -120,6 +120,5 @@ def gathered(
             for i, (bucket, group) in enumerate(zip(by_group, groups, strict=False))
             if bucket.size()
         ]
-        files = sorted(tasks(scatter_ids, jobs), key=lambda file: file.path)
         nothing = Bucket([], np.empty((0, 3), np.int64))
-        yield [GatheredIds(ids, first_parts) for ids in buckets(files) or [nothing] * len(shards)]
+        yield [GatheredIds(ids, first_parts) for ids in buckets(tasks(scatter_ids, jobs)) or [nothing] * len(shards)]

@@ -358,7 +358,7 @@ class ShardJob:
     tokenizer: Path
     sequence_length: int
     fingerprint: str
-    ids: GatheredIds | None = None
+    ids: GatheredIds
 
     @property
     def name(self) -> str:
@@ -386,21 +386,24 @@ def write_shards(job: SnapshotJob) -> Stats:
     else:
         with PartWriter(segments_path, SEGMENTS, "") as writer:
             writer.write(segments)
-    jobs, written = [], []
+    stored = stored_dtype(tokenizer.dtype)
+    wanted: dict[int, str] = {}
+    written: list[WrittenShard] = []
     ends = np.searchsorted(segments["shard"].to_numpy(), plan["shard"].unique().to_numpy(), "right").tolist()
     for shard, start, end in zip(plan["shard"].unique().to_pylist(), [0, *ends], ends, strict=False):
         rows = segments.slice(start, end - start)
-        mark = shard_fingerprint(rows, made, "megatron", 1, stored_dtype(tokenizer.dtype).name, length)
-        one = ShardJob(shard, job.folder, segments_path, tokenizer_path, length, mark)
-        files = job.finished.take([f"{one.name}.bin", f"{one.name}.idx"], mark)
+        mark = shard_fingerprint(rows, made, "megatron", 1, stored.name, length)
+        files = job.finished.take([f"{shard_name(shard)}.bin", f"{shard_name(shard)}.idx"], mark)
         if files is None:
-            jobs.append(one)
+            wanted[shard] = mark
         else:
             written.append(WrittenShard(files))
     job.say("gathering ids by shard")
-    numbers, stored = [one.shard for one in jobs], stored_dtype(tokenizer.dtype)
-    with gathered(segments, numbers, token_parts, stored, job.folder / "scratch", job.engine.map) as gathered_ids:
-        jobs = [replace(one, ids=ids) for one, ids in zip(jobs, gathered_ids, strict=True)]
+    with gathered(segments, list(wanted), token_parts, stored, job.folder / "scratch", job.engine.map) as gathered_ids:
+        jobs = [
+            ShardJob(shard, job.folder, segments_path, tokenizer_path, length, mark, ids)
+            for (shard, mark), ids in zip(wanted.items(), gathered_ids, strict=True)
+        ]
         for done, found in enumerate(job.engine.map(write_one_shard, jobs), 1):
             for file in found.files:
                 job.finished.add(file)
@@ -483,7 +486,6 @@ def write_one_shard(job: ShardJob) -> WrittenShard:
     """Write one shard's files and read the ids again; the function that worker processes run."""
     segments = pq.read_table(job.segments, filters=[("shard", "=", job.shard)])
     dtype = saved_tokenizer(job.tokenizer).dtype
-    assert job.ids is not None
     shard = write_shard(job.folder, job.name, segments, job.ids, dtype, job.sequence_length)
     ids = np.memmap(job.folder / f"{job.name}.bin", stored_dtype(dtype), "r") if shard.tokens else np.empty(0, dtype)
     counts = {"sequences": shard.sequences, "tokens": shard.tokens, "id_sum": int(ids.sum(dtype=np.int64))}

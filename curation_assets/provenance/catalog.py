@@ -15,7 +15,7 @@ import duckdb
 
 from curation_assets.lake.lake import Key, Lake, LakeError, Partition
 from curation_assets.lake.parts import ROW_BITS
-from curation_assets.lake.query import IDENTIFIER, connection, database, literal, parquet_files, source
+from curation_assets.lake.query import IDENTIFIER, connection, database, literal, parquet_files, quoted, source
 from curation_assets.line import Line
 from curation_assets.provenance.comparison import comparison_stations
 from curation_assets.recipes.loading import load_recipe, published_recipes
@@ -114,7 +114,7 @@ def catalog(line: Line, snapshot: str | None = None) -> Iterator[duckdb.DuckDBPy
     main = unqualified(line, found)
     with database({}) as con:
         for recipe in dict.fromkeys(view.recipe for view in found if view.recipe is not None):
-            con.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(recipe)}")
+            con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(recipe)}")
         relations: dict[Partition, str] = {}
         paths: set[str] = set()
         for view in found:
@@ -128,9 +128,9 @@ def catalog(line: Line, snapshot: str | None = None) -> Iterator[duckdb.DuckDBPy
                 for partition in view.partitions
             )
             if view.recipe is not None:
-                con.execute(f"CREATE VIEW {_quoted(view.recipe)}.{_quoted(view.name)} AS {selected}")
+                con.execute(f"CREATE VIEW {quoted(view.recipe)}.{quoted(view.name)} AS {selected}")
             if view in main:
-                con.execute(f"CREATE VIEW IF NOT EXISTS main.{_quoted(view.name)} AS {selected}")
+                con.execute(f"CREATE VIEW IF NOT EXISTS main.{quoted(view.name)} AS {selected}")
         # From here on: what the views read, and nothing else. Python's variables are no tables either.
         con.execute(f"SET allowed_paths = [{', '.join(map(literal, sorted(paths)))}]")
         con.execute("SET python_enable_replacements = false")
@@ -268,7 +268,3 @@ def _relation(con: duckdb.DuckDBPyConnection, files: list[Path], number: int) ->
         con.register(f"_arrow_{number}", origin)
         return f"_arrow_{number}"
     return parquet_files(origin)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

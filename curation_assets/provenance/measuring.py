@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from curation_assets.lake.checks import findings
+from curation_assets.lake.checks import outcomes
 from curation_assets.lake.lake import Partition
 from curation_assets.lake.parts import ROW_BITS, part_name
 from curation_assets.lake.query import connection, execute, query, source
@@ -132,7 +132,7 @@ def _table(name: str, partition: Partition) -> Table:
         code_version=manifest.code_version,
         params=manifest.params or {},
         stats=manifest.stats,
-        checks=findings(partition),
+        checks=outcomes(partition),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from curation_assets.lake.checks import Finding
+from curation_assets.lake.checks import Outcome
 from curation_assets.lake.lake import File, Stats
 
 ACQUISITION = "acquisition"
@@ -177,7 +177,7 @@ class Table:
     code_version: str
     params: Mapping[str, Any]
     stats: Stats
-    checks: Sequence[Finding]
+    checks: Sequence[Outcome]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,8 +22,7 @@ from curation_assets.engine import ray as engine_ray
 from curation_assets.engine.local import THREAD_LIMITS, WorkerDied
 from curation_assets.engine.ray import ClusterError, RayEngine, checked_address
 from curation_assets.lake.lake import LakeError
-from curation_assets.lake.progress import Progress
-from curation_assets.lake.station import Staged, Station
+from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path(__file__).parents[2]), **engine_ray.QUIET}
@@ -276,27 +276,47 @@ def test_signal_handlers_are_left_as_they_are(nodes: RayEngine) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def linger(item: object, function: Callable[[object], object], node: str, begun: Path) -> object:
+    """Does the work, but never comes to it on the node named, once it has told that it is there."""
+    import ray
+
+    if ray.get_runtime_context().get_node_id() == node:
+        begun.touch()
+        time.sleep(60)
+    return function(item)
+
+
 def test_a_node_that_dies_among_the_parts_changes_nothing(
-    line: Line, staged: dict[str, Staged], cluster: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    line: Line,
+    staged: dict[str, Staged],
+    cluster: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = line.settings.model_copy(update={"lake": tmp_path / "lake", "cluster": cluster.address})
     elsewhere = Line(settings)
     doomed = next(iter(cluster.worker_nodes))
-    killed: list[int] = []
+    begun = tmp_path / "begun"
 
-    def progress(station: Station) -> Progress | None:
-        def told(done: int, total: int, stats: dict[str, int], phase: str = "") -> None:
-            if station.name == "documents" and not killed and 0 < done < total:
-                kill_node(doomed)
-                killed.append(done)
-
-        return told
+    def kill_when_it_works() -> None:
+        while not begun.exists():
+            time.sleep(0.05)
+        kill_node(doomed)
 
     (tmp_path / "nodes").mkdir()
+    killer = Thread(target=kill_when_it_works, daemon=True)
     with elsewhere.engine() as running:
         assert len({node for node, *_ in running.map(where, [tmp_path / "nodes"] * 2)}) == 2
-        assert all(one.fresh for one in elsewhere.run(SAMPLE_SNAPSHOT, running, progress))
-    assert killed
+        mapped = running.map
+        monkeypatch.setattr(
+            running,
+            "map",
+            lambda function, items: mapped(partial(linger, function=function, node=doomed.node_id, begun=begun), items),
+        )
+        killer.start()
+        assert all(one.fresh for one in elsewhere.run(SAMPLE_SNAPSHOT, running))
+    assert begun.exists()
     assert any("run again" in record.getMessage() for record in caplog.records)
     assert content(elsewhere.lake.root) == content(line.lake.root)
 

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.cli import app
 from curation_assets.engine.local import LocalEngine
-from curation_assets.lake.checks import findings, stats_view
+from curation_assets.lake.checks import outcomes, stats_view
 from curation_assets.lake.finished import Finished
 from curation_assets.lake.lake import Partition
 from curation_assets.lake.query import query
@@ -201,7 +201,7 @@ def test_every_recipe_is_told_about(curated: dict[str, Curated]) -> None:
 
 def test_what_checks_found_is_on_record(staged: dict[str, Staged]) -> None:
     for one in staged.values():
-        found = findings(one.partition)
+        found = outcomes(one.partition)
         assert [check.name for check in found] == [check.name for check in one.station.checks]
         assert all(check.passed and check.evidence and check.description for check in found)
 

@@ -34,7 +34,7 @@ from curation_assets.provenance.takedowns import Entry, Kind, TakedownList
 from curation_assets.runs import materialise, open_instance
 from curation_assets.settings import Settings
 from curation_tests.conftest import RESILIPARSE
-from curation_tests.mirrors import add_snapshot, content, partition, prose, table
+from curation_tests.mirrors import add_snapshot, content, packed_pieces, partition, prose, table
 from curation_tests.test_checks import Fault, always, files_of, of_first, station_of, table_of, verdict, without_first
 from curation_tests.test_contracts import broken, judged, with_faults
 
@@ -189,12 +189,7 @@ def test_the_shards_hold_all_other_documents_and_nothing_else(taken: Taken) -> N
     reader = ShardReader(folder)
     reader.verify()
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    pieces: dict[int, dict[int, list[int]]] = {}
-    for index in range(len(reader)):
-        sequence = reader[index]
-        for k, doc in enumerate(sequence.docs.tolist()):
-            ids = sequence.tokens[sequence.boundaries[k] : sequence.boundaries[k + 1]].tolist()
-            pieces.setdefault(doc, {})[int(sequence.token_starts[k])] = ids
+    pieces = packed_pieces(reader)
     before = dict(table(taken.before, "corpus").select("doc", "text").iter_rows())
     assert set(pieces) == before.keys() - taken.kept
     for doc, found in pieces.items():
