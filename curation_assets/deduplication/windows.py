@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from curation_assets.deduplication.hashes.mix64 import GOLDEN, hash_bytes, mix
-from curation_assets.filtering.characters import inner
+from curation_assets.filtering.characters import allocating, inner
 from curation_assets.filtering.words import doubled, widened, word_spans
 
 RUN = np.dtype(
@@ -190,7 +190,7 @@ def _clear(table: np.ndarray, size: int) -> None:
         table["at"][slot] = -1
 
 
-@inner
+@allocating
 def _rehashed(table: np.ndarray, size: int) -> np.ndarray:
     """A table of 2 * size slots with the entries of the first `size` slots of another."""
     wider = np.empty(2 * size, _ENTRY)
@@ -205,7 +205,7 @@ def _rehashed(table: np.ndarray, size: int) -> np.ndarray:
     return wider
 
 
-@inner
+@allocating
 def _added(spans: np.ndarray, count: int, start: int, end: int) -> tuple[np.ndarray, int]:
     """Add a span to the first `count`, or join it to the last if they touch."""
     if count and start <= spans[count - 1, 1] and end >= spans[count - 1, 0]:

@@ -123,9 +123,10 @@ def edit_lines(
         copied = first
         while copied < last:
             stop = removed[span, 0] if span < spans else last
-            for i in range(copied, stop):
-                clean[after] = text[i]
-                after += 1
+            shift = np.uint64(after) - np.uint64(copied)
+            for i in range(np.uint64(copied), np.uint64(stop)):
+                clean[i + shift] = text[i]
+            after += stop - copied
             copied = last
             if span < spans:
                 copied = removed[span, 1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from curation_assets.filtering.characters import ALNUM, DIGIT, SPACE, UPPER, decode, inner
 from curation_assets.filtering.definitions import PREFIX, Rules
-from curation_assets.filtering.lines import last_character, spaced_words
+from curation_assets.filtering.lines import has_spaces, last_character, next_byte, spaced_words
 
 LOREM_IPSUM, JAVASCRIPT, CURLY_BRACKET, POLICY = 1, 2, 4, 8
 """What ``forbidden`` finds in a line, as bit flags."""
@@ -27,7 +27,14 @@ _PHRASES = (
 _PHRASE_BYTES = np.frombuffer(b"".join(phrase for _, phrase in _PHRASES), np.uint8)
 _PHRASE_ENDS = np.cumsum([len(phrase) for _, phrase in _PHRASES])
 _PHRASE_FLAGS = np.array([flag for flag, _ in _PHRASES])
-_BEGINS_PHRASE = np.isin(np.arange(256), [phrase[0] for _, phrase in _PHRASES])
+_BEGINS = np.array(
+    [
+        [sum((phrase[at] == byte) << n for n, (_, phrase) in enumerate(_PHRASES)) for byte in range(256)]
+        for at in range(4)
+    ],
+    np.uint8,
+)
+"""Which phrases, as bits, have a byte as their first, second, third or fourth."""
 _MARKS = np.frombuffer(b"edit]citation needed]", np.uint8)
 _MARK_ENDS = np.array([5, 21])
 
@@ -60,24 +67,27 @@ def _citation_end(text: np.ndarray, position: int, end: int, classes: np.ndarray
 @inner
 def next_citation(text: np.ndarray, position: int, end: int, classes: np.ndarray) -> tuple[int, int]:
     """Bounds of the next citation mark; (end, end) without one."""
-    while position < end:
-        if text[position] == 0x5B:
-            stop = _citation_end(text, position, end, classes)
-            if stop:
-                return position, stop
+    while True:
+        position = next_byte(text, position, end, 0x5B)
+        if position == end:
+            return end, end
+        stop = _citation_end(text, position, end, classes)
+        if stop:
+            return position, stop
         position += 1
-    return end, end
 
 
 @inner
 def forbidden(text: np.ndarray, start: int, end: int) -> int:
     """The flags of the phrases and brackets that a line holds."""
     found = 0
-    for position in range(start, end):
-        byte = text[position]
-        if byte == 0x7B:
-            found |= CURLY_BRACKET
-        if not _BEGINS_PHRASE[byte | 0x20]:
+    if next_byte(text, start, end, 0x7B) < end:
+        found |= CURLY_BRACKET
+    for position in range(start, end - 3):
+        phrases = np.uint8(255)
+        for at in range(4):
+            phrases &= _BEGINS[at, text[np.uint64(position + at)] | 0x20]
+        if not phrases:
             continue
         first = 0
         for phrase in range(len(_PHRASE_ENDS)):
@@ -263,7 +273,8 @@ def _is_counter(text: np.ndarray, position: int, end: int, classes: np.ndarray, 
 @inner
 def is_kept(text: np.ndarray, first: int, last: int, classes: np.ndarray, rules: Rules) -> bool:
     """Whether a line that is not empty passes the rules about its words and characters."""
-    if rules.min_words or rules.max_word_length:
+    longest_allowed = rules.max_word_length if rules.max_word_length else last - first
+    if rules.min_words or not has_spaces(text, first, last, longest_allowed, classes):
         words, longest = spaced_words(text, first, last, classes)
         if words < rules.min_words or (rules.max_word_length and longest > rules.max_word_length):
             return False

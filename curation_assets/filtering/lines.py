@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from curation_assets.filtering.characters import PUNCT, SPACE, TERMINAL, decode, inner
+from curation_assets.filtering.characters import (
+    EACH,
+    HIGH,
+    PUNCT,
+    SPACE,
+    TERMINAL,
+    decode,
+    inner,
+    marked_byte,
+    read_word,
+)
 from curation_assets.filtering.words import INTERSECTION, LENGTH, START, STOP
 
 _TITLES = np.array([int.from_bytes(title, "little") for title in (b"Mr", b"Mrs", b"Ms", b"Dr", b"St", b"vs")])
@@ -35,8 +45,7 @@ def split_lines(text: np.ndarray, end: int, newlines: int, lines: np.ndarray) ->
     count = position = 0
     while newlines:
         lines[count, 0] = position
-        while position < end and text[position] != 0x0A:
-            position += 1
+        position = next_byte(text, position, end, 0x0A)
         lines[count, 1] = position
         count += 1
         if position == end:
@@ -47,6 +56,19 @@ def split_lines(text: np.ndarray, end: int, newlines: int, lines: np.ndarray) ->
         lines[count, 1], position = line_end(text, position, end)
         count += 1
     return count
+
+
+@inner
+def next_byte(text: np.ndarray, position: int, end: int, byte: int) -> int:
+    """Where a byte is next; ``end`` without one. The text must have seven bytes more."""
+    pattern = np.uint64(byte) * EACH
+    while position < end:
+        word = read_word(text, position, 8) ^ pattern
+        zeros = (word - EACH) & ~word & HIGH  # above the first zero byte there may be others that are none
+        if zeros:
+            return min(position + marked_byte(zeros), end)
+        position += 8
+    return end
 
 
 @inner
@@ -88,6 +110,19 @@ def spaced_words(text: np.ndarray, start: int, end: int, classes: np.ndarray) ->
             length += 1
             longest = max(longest, length)
     return count, longest
+
+
+@inner
+def has_spaces(text: np.ndarray, start: int, end: int, size: int, classes: np.ndarray) -> bool:
+    """Whether there is ASCII white space among any ``size`` bytes and one, so that no word has more characters."""
+    while end - start > size:
+        position = start + size
+        while position >= start and (text[position] >= 0x80 or not classes[text[position]] & SPACE):
+            position -= 1
+        if position < start:
+            return False
+        start = position + 1
+    return True
 
 
 @inner

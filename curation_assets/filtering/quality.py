@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation_assets.filtering.characters import ALNUM, ALPHA, PUNCT, TERMINAL, decode, inner
+from curation_assets.filtering.characters import (
+    ALNUM,
+    ALPHA,
+    PUNCT,
+    TERMINAL,
+    allocating,
+    character_count,
+    decode,
+    inner,
+)
 from curation_assets.filtering.definitions import (
     ALPHANUMERIC,
     ELLIPSIS_CHARACTER,
@@ -21,44 +30,51 @@ from curation_assets.filtering.definitions import (
 )
 from curation_assets.filtering.line_edits import AFTER, AFTER_EDIT, BEGIN, CUT, FIRST_EDIT, SOURCE, SOURCE_END
 from curation_assets.filtering.lines import last_character, sentences, stripped
-from curation_assets.filtering.repetition import HASH_BASE, first_index, hash_bytes
+from curation_assets.filtering.repetition import first_index, hash_bytes, share
 from curation_assets.filtering.words import INTERSECTION, LENGTH, START, STOP, UNION, doubled, segment
 
 SHORT_LINE = 30
 LONG_LINE = 200
 _LONGEST_LENGTH = 255
-
-
-@inner
-def share(part: float, whole: float) -> float:
-    """Part of a whole, 0 of nothing."""
-    return part / whole if whole else 0.0
+_HASH_BASE = 6364136223846793005
 
 
 @inner
 def measure_bytes(text: np.ndarray, end: int, ellipsis_forms: int) -> tuple[int, int, int, int, int]:
     """Characters, number signs, ellipses, and upper limits of line breaks and of citation marks."""
-    characters = hashes = ellipses = breaks = brackets = dots = after_spaced = 0
-    three_dots = ellipsis_forms & THREE_DOTS
-    for i in range(end):
-        byte = text[i]
-        characters += byte & 0xC0 != 0x80
-        hashes += byte == 0x23
-        brackets += byte == 0x5B
-        breaks += byte < 0x20 or byte == 0x85 or byte == 0xA8 or byte == 0xA9
-        ellipses += byte == 0xA6 and text[i - 1] == 0x80 and text[i - 2] == 0xE2
-        dots = dots + 1 if byte == 0x2E else 0
-        if dots == 3:
-            ellipses += three_dots
-            dots = 0
-    if ellipsis_forms & SPACED_DOTS:
+    characters = hashes = breaks = brackets = full_stops = ends = 0
+    for first in range(0, end, 255):
+        # Counted in bytes, 64 of which fit a vector register.
+        some_continued = some_hashes = some_breaks = some_brackets = some_full_stops = some_ends = np.uint8(0)
+        for i in range(np.uint64(first), np.uint64(min(first + 255, end))):
+            byte = text[i]
+            some_continued = np.uint8(some_continued + (byte & 0xC0 == 0x80))
+            some_hashes = np.uint8(some_hashes + (byte == 0x23))
+            some_brackets = np.uint8(some_brackets + (byte == 0x5B))
+            some_breaks = np.uint8(some_breaks + ((byte < 0x20) | (byte == 0x85) | (byte == 0xA8) | (byte == 0xA9)))
+            some_full_stops = np.uint8(some_full_stops + (byte == 0x2E))
+            some_ends = np.uint8(some_ends + (byte == 0xA6))
+        characters += min(255, end - first) - int(np.int64(some_continued))
+        hashes += int(np.int64(some_hashes))
+        breaks += int(np.int64(some_breaks))
+        brackets += int(np.int64(some_brackets))
+        full_stops += int(np.int64(some_full_stops))
+        ends += int(np.int64(some_ends))
+    ellipses = dots = after_spaced = 0
+    if ellipsis_forms & THREE_DOTS and full_stops > 2:
+        for i in range(np.uint64(end)):
+            dots = dots + 1 if text[i] == 0x2E else 0
+            if dots == 3:
+                ellipses += 1
+                dots = 0
+    if ellipsis_forms & ELLIPSIS_CHARACTER and ends:
+        for i in range(2, end):
+            ellipses += text[i] == 0xA6 and text[i - 1] == 0x80 and text[i - 2] == 0xE2
+    if ellipsis_forms & SPACED_DOTS and full_stops > 2:
         for i in range(4, end):
             if i >= after_spaced + 4 and _is_spaced_dots(text, i):
                 ellipses += 1
                 after_spaced = i + 1
-    if not ellipsis_forms & ELLIPSIS_CHARACTER:
-        for i in range(2, end):
-            ellipses -= text[i] == 0xA6 and text[i - 1] == 0x80 and text[i - 2] == 0xE2
     return characters, hashes, ellipses, breaks, brackets
 
 
@@ -117,12 +133,14 @@ def _median(lengths: np.ndarray, count: int) -> float:
 
 
 @inner
-def _hash_folded(text: np.ndarray, start: int, stop: int) -> int:
-    """``hash_bytes`` in ASCII lower case."""
+def _hash(text: np.ndarray, start: int, stop: int, fold: int) -> int:
+    """Hash of a word, in ASCII lower case if ``fold``."""
     value = 0
     for i in range(start, stop):
         byte = int(np.int64(text[i]))
-        value = value * HASH_BASE + (byte | 0x20 if 0x41 <= byte <= 0x5A else byte) + 1
+        if fold and 0x41 <= byte <= 0x5A:
+            byte |= 0x20
+        value = value * _HASH_BASE + byte + 1
     return value
 
 
@@ -145,7 +163,7 @@ def stop_word_table(sets: Sequence[Collection[str]]) -> StopWords:
         for word in sorted(words):
             value = 0
             for byte in word.encode():
-                value = (value * HASH_BASE + byte + 1) & 0xFFFFFFFFFFFFFFFF
+                value = (value * _HASH_BASE + byte + 1) & 0xFFFFFFFFFFFFFFFF
             value -= value >> 63 << 64
             slot = (value ^ (value >> 32)) & (size - 1)
             while keys[size * first + slot] not in (0, value):
@@ -204,7 +222,7 @@ def measure_words(
         size = words[i, STOP] - words[i, START]
         if shortest <= size <= longest:
             start = words[i, START]
-            key = _hash_folded(text, start, start + size) if fold else hash_bytes(text, start, start + size)[0]
+            key = _hash(text, start, start + size, fold)
             slot = (key ^ (key >> 32)) & mask
             while keys[stop_set * (mask + 1) + slot] != 0 and keys[stop_set * (mask + 1) + slot] != key:
                 slot = (slot + 1) & mask
@@ -271,7 +289,7 @@ def measure_lines(
     return total
 
 
-@inner
+@allocating
 def _moved_words(
     words: np.ndarray, first: int, after: int, line: np.ndarray, edits: np.ndarray, moved: np.ndarray
 ) -> tuple[np.ndarray, int]:
@@ -297,7 +315,7 @@ def _moved_words(
     return moved, count
 
 
-@inner
+@allocating
 def measure_cleaned(
     text: np.ndarray,
     clean: np.ndarray,
@@ -356,7 +374,8 @@ def measure_cleaned(
             counted += _count(clean, line_words, first, last, classes, rules.counted_words)
         clean_words += last - first
 
-        key, length = hash_bytes(clean, begin, after)
+        key = hash_bytes(clean, begin, after)
+        length = character_count(clean, begin, after)
         characters += length
         bare, bare_end = stripped(clean, begin, after, classes)
         nonblank += bare < bare_end

@@ -39,7 +39,6 @@ from curation_assets.filtering.quality import (
     measure_cleaned,
     measure_lines,
     measure_words,
-    share,
     stop_word_table,
 )
 from curation_assets.filtering.repetition import (
@@ -50,6 +49,7 @@ from curation_assets.filtering.repetition import (
     repeated_lines,
     repeated_ngrams,
     repeated_pieces,
+    share,
     sized,
 )
 from curation_assets.filtering.words import given_words, segment, widened
@@ -150,12 +150,12 @@ def _annotate(
     longest = 0
     for row in range(rows):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    text = np.empty(longest, np.uint8)
-    clean = np.empty(longest + 1, np.uint8)
+    text = np.empty(longest + 8, np.uint8)
+    clean = np.empty(longest + 1 + 8, np.uint8)
     words = np.empty((1024, 5), np.int64)
     spaced_words = np.empty((1024, 5), np.int64)
     line_words = np.empty((64, 5), np.int64)
-    table, mask = sized(np.empty((0, 2), np.int64), 1024)
+    table, mask = sized(np.empty(0, np.int64), 1024)
     marks = np.empty(0, np.int64)
     split = np.empty((256, 2), np.int64)
     newlines = np.empty((256, 2), np.int64)
@@ -165,7 +165,6 @@ def _annotate(
     lengths = np.empty(256, np.int64)
     found = np.empty(4, np.int64)
     needs_split = rules.lines == SPLITLINES or rules.repeated_lines == SPLITLINES or rules.stripped
-    needs_newlines = rules.lines != SPLITLINES or rules.repeated_lines != SPLITLINES or not rules.stripped
     turn = one
     for row in range(rows):
         edit_offsets[row + 1] = edit
@@ -197,8 +196,15 @@ def _annotate(
             kept_lines = np.empty((2 * breaks + 2, 7), np.int64)
         if brackets + 8 > len(removed):
             removed = np.empty((2 * brackets + 16, 2), np.int64)
-        split_count = split_lines(text, end, zero, split) if needs_split else zero
-        newline_count = split_lines(text, end, one, newlines) if needs_newlines else zero
+        newline_count = split_lines(text, end, one, newlines)
+        split_count = zero
+        if needs_split and breaks == newline_count - 1:
+            split_count = newline_count - (newlines[newline_count - 1, 0] == end)
+            for line in range(split_count):
+                split[line, 0] = newlines[line, 0]
+                split[line, 1] = newlines[line, 1]
+        elif needs_split:
+            split_count = split_lines(text, end, zero, split)
 
         word_characters = measure_words(
             text,

@@ -24,7 +24,21 @@ Two texts joined by a separator have the words of the one followed by the words 
 import numpy as np
 from numba import njit
 
-from curation_assets.filtering.characters import ALPHA, DIGIT, SINGLE, SPACE, WORD, character_classes, decode, inner
+from curation_assets.filtering.characters import (
+    ALPHA,
+    DIGIT,
+    EACH,
+    HIGH,
+    SINGLE,
+    SPACE,
+    WORD,
+    allocating,
+    character_classes,
+    decode,
+    inner,
+    marked_byte,
+    read_word,
+)
 
 START, STOP, LENGTH, UNION, INTERSECTION = range(5)
 """Columns of a words array, int64[words, 5]: first byte, byte after the last, characters, union and intersection of
@@ -104,7 +118,7 @@ def measured(buffer: np.ndarray, start: int, stop: int, classes: np.ndarray) -> 
     return start, stop, length, union, intersection
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)  # pyright: ignore[reportCallIssue]  # see `inner`
 def next_word(buffer: np.ndarray, position: int, end: int, classes: np.ndarray) -> tuple[int, int, int, int, int]:
     """Find the first word at or after a byte.
 
@@ -211,7 +225,7 @@ def next_spaced_word(
     return (start if length else end), end, length, union, intersection
 
 
-@inner
+@allocating
 def widened(array: np.ndarray, size: int) -> np.ndarray:
     """Copy an array into a longer one of ``size`` items, the rest of which is undefined."""
     wider = np.empty(size, array.dtype)
@@ -220,7 +234,7 @@ def widened(array: np.ndarray, size: int) -> np.ndarray:
     return wider
 
 
-@inner
+@allocating
 def doubled(rows: np.ndarray) -> np.ndarray:
     """Copy the rows of a matrix into one of twice as many, the rest of which is undefined."""
     longer = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
@@ -230,33 +244,100 @@ def doubled(rows: np.ndarray) -> np.ndarray:
     return longer
 
 
+_CASE = np.uint64(0x2020202020202020)
+
+
 @inner
+def _letters(word: np.uint64) -> int:
+    """How many of eight bytes, from the first one, are ASCII letters."""
+    low = (word | _CASE) & ~HIGH
+    from_a = low + (np.uint64(0x80) - np.uint64(0x61)) * EACH
+    after_z = low + (np.uint64(0x80) - np.uint64(0x7B)) * EACH
+    others = ~(from_a & ~after_z & ~word) & HIGH
+    return marked_byte(others)
+
+
+@allocating
 def segment(
     text: np.ndarray, start: int, end: int, classes: np.ndarray, whitespace: int, words: np.ndarray
 ) -> tuple[np.ndarray, int]:
     """Fill a words array, lengthened where needed, with the words between two bytes; give it and their number.
 
-    With ``whitespace`` they are those of ``str.split``.
+    With ``whitespace`` they are those of ``str.split``. The text must have eight bytes more.
     """
-    count = 0
-    while True:
+    count, start = _segment(text, start, end, classes, whitespace, words, int(np.int64(0)))
+    while start < end:
+        words = doubled(words)
+        count, start = _segment(text, start, end, classes, whitespace, words, count)
+    return words, count
+
+
+@inner
+def _segment(
+    text: np.ndarray, start: int, end: int, classes: np.ndarray, whitespace: int, words: np.ndarray, count: int
+) -> tuple[int, int]:
+    """Add words to the first ``count`` of an array, until there is no room for two; give how many and where they end.
+
+    Most words are ASCII letters, and behind them a space, or one mark and a space: these are looked at eight at a time.
+    """
+    lower = int(np.int64(classes[0x61]))
+    upper = int(np.int64(classes[0x41]))
+    while count + 2 <= len(words):
         if whitespace:
             first, start, length, union, intersection = next_spaced_word(text, start, end, classes)
         else:
+            while start < end and text[start] <= 0x20:
+                start += 1
+            stop = start
+            capitals = smalls = np.uint64(0)
+            run = 8
+            while run == 8 and stop < end:
+                word = read_word(text, stop, 8)
+                run = min(_letters(word), end - stop)
+                if run:
+                    inside = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * run)
+                    smalls |= word & _CASE & inside
+                    capitals |= ~word & _CASE & inside
+                    stop += run
+            mark = np.int64(text[stop])
+            is_last = stop >= end or mark <= 0x20
+            is_marked = (
+                not is_last
+                and mark < 0x7F
+                and mark != 0x27
+                and (stop + 1 >= end or text[stop + 1] <= 0x20)
+                and not classes[mark] & WORD
+                and not (mark == 0x2E and stop == start + 1 and capitals)
+            )
+            if stop > start and (is_last or is_marked):
+                words[count, START] = start
+                words[count, STOP] = stop
+                words[count, LENGTH] = stop - start
+                words[count, UNION] = (lower if smalls else 0) | (upper if capitals else 0)
+                words[count, INTERSECTION] = (lower if smalls else -1) & (upper if capitals else -1)
+                count += 1
+                start = stop
+                if is_marked:
+                    words[count, START] = start
+                    words[count, STOP] = start + 1
+                    words[count, LENGTH] = 1
+                    words[count, UNION] = words[count, INTERSECTION] = classes[mark]
+                    count += 1
+                    start += 1
+                continue
             first, start, length, union, intersection = next_word(text, start, end, classes)
         if first == end:
-            return words, count
-        if count == len(words):
-            words = doubled(words)
+            return count, end
         words[count, START] = first
         words[count, STOP] = start
         words[count, LENGTH] = length
         words[count, UNION] = union
         words[count, INTERSECTION] = intersection
         count += 1
+    return count, start
 
 
-@inner
+@allocating
 def given_words(
     text: np.ndarray,
     end: int,

@@ -32,6 +32,7 @@ PIECES = st.sampled_from(
     + ["lorem ipsum", "Lorem Ipsum", "{", "}", "javascript", "JavaScript", "terms of use", "Privacy Policy"]
     + ["cookie policy", "uses cookies", "use of cookies", "USE COOKIES", "uses\x00cookies"]
     + ["Mr. ", "J. ", "U.S. ", "e.g. ", "I say so. ", "a line of text here.", "x" * 29, "y" * 500, "z" * 1001]
+    + ["neighbour", "NEIGHBOUR", "Neighbourhood, ", "A. ", "w" * 70, "line", "line)", "\x7f", "a\x00b"]
     + ["漢字", "かな", "ไทย", "é", "😀", "don't", "1,000"]
 )
 TEXTS = st.lists(PIECES, max_size=40).map("".join) | st.text(st.characters(exclude_categories=["Cs"]))
