@@ -2,7 +2,6 @@
 -- deduplications that dropped it, the earliest in recipe order decides.
 -- A takedown comes before all of them; only a record without text, which nothing can be taken from, keeps its reason.
 -- Views: documents, takedowns, filter_verdicts (one part each);
---        gate_values: what every gate measured, as filter_verdicts.sql has it;
 --        removals: what the other methods say of the documents that they looked at.
 WITH compared AS (
     SELECT
@@ -52,11 +51,9 @@ decided AS (
             compared.removal
         ) AS first,
         gates.failed_gates,
-        gate_values.gate_values,
         coalesce(compared.cluster_size, 1)::INTEGER AS cluster_size
     FROM documents
     JOIN filter_verdicts AS gates USING (doc)
-    JOIN gate_values USING (doc)
     LEFT JOIN compared USING (doc)
     LEFT JOIN takedowns USING (doc)
 )
@@ -71,7 +68,6 @@ SELECT
     first."limit" AS "limit",
     first.detail AS detail,
     failed_gates,
-    gate_values,
     -- The cluster is named by its survivor.
     first.duplicate_of AS duplicate_of,
     cluster_size
