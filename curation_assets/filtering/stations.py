@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from curation_assets.acquisition.documents import REASONS
 from curation_assets.filtering.definitions import Definitions, LineEdits
-from curation_assets.filtering.fineweb2_languages import findable_stop_words, language_table, median_limits
+from curation_assets.filtering.fineweb2_languages import findable_stop_words
+from curation_assets.filtering.gates import FILTER_VERDICTS, GateParameters, decisions, gate_parameters
 from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, MODEL, identify_language
 from curation_assets.filtering.language_scripts import language_scripts
 from curation_assets.filtering.segmentation import word_boundaries
@@ -20,10 +21,9 @@ from curation_assets.filtering.urls import URL_ANNOTATIONS, UrlRules, annotate_u
 from curation_assets.lake.contracts import Column, Contract, each, spans
 from curation_assets.lake.lake import Key, file_sha256, shared_key
 from curation_assets.lake.parts import PartWriter, read_batches, read_table
-from curation_assets.lake.query import query
 from curation_assets.lake.station import Check, Inputs, PartStation, Station
 from curation_assets.provenance.showing import show_verdicts
-from curation_assets.recipes.recipe import Gate, Language, Recipe, UrlFilter
+from curation_assets.recipes.recipe import Language, Recipe, UrlFilter
 
 DOC = pa.field("doc", pa.int64())
 ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.")
@@ -31,37 +31,6 @@ LABELLED = Check("only_texts_have_a_language", "What has no text has no language
 MEASURED = Check("all_texts_are_measured", "Every document with text, and no other, has its statistics.")
 
 OF_DOCUMENTS = Column(references="documents.doc")
-
-FILTER_VERDICTS = pa.schema(
-    [
-        DOC,
-        ("verdict", pa.string()),
-        ("station", pa.string()),
-        ("position", pa.int32()),
-        ("value", pa.float64()),
-        ("limit", pa.float64()),
-        ("detail", pa.string()),
-        ("failed_gates", pa.list_(pa.string())),
-    ]
-)
-GATE_VALUES = pa.list_(
-    pa.struct([("gate", pa.string()), ("value", pa.float64()), ("limit", pa.float64()), ("failed", pa.bool_())])
-)
-"""What every gate measured in a document, in recipe order, with the limit that it was compared with."""
-
-GATES = pa.schema(
-    [
-        ("position", pa.int32()),
-        ("station", pa.string()),
-        ("name", pa.string()),
-        ("signal", pa.string()),
-        ("operator", pa.string()),
-        ("limit", pa.float64()),
-        ("limit_of", pa.string()),
-    ]
-)
-LIMITS = pa.schema([("language", pa.string()), ("name", pa.string()), ("limit", pa.float64())])
-"""The limits that depend on the language; those of languages that have none are under the empty label."""
 
 SIGNAL_COLUMNS = {
     "dup_para_frac": "paragraphs that occurred before, share of all paragraphs",
@@ -159,41 +128,6 @@ class SignalParameters(BaseModel):
     definitions: Definitions = Definitions()
     line_edits: LineEdits = C4
     multilingual: bool = False
-
-
-class PlacedGate(Gate):
-    """A gate with its station and its place in the order of decisions."""
-
-    station: str
-    position: int
-
-
-class GateParameters(BaseModel):
-    """The gates in order, and what the computed signals compare with."""
-
-    model_config = ConfigDict(frozen=True)
-
-    consent: tuple[str, ...]
-    languages: tuple[str, ...]
-    excluded: tuple[str, ...]
-    gates: tuple[PlacedGate, ...]
-
-
-READ_BY_GATES = ("documents", "url_matches", "languages", "signals")
-"""Inputs of whoever decides the gates."""
-
-
-def gate_parameters(recipe: Recipe) -> GateParameters:
-    """A recipe's gates in order."""
-    return GateParameters(
-        consent=recipe.consent,
-        languages=recipe.language.languages,
-        excluded=recipe.language.excluded,
-        gates=tuple(
-            PlacedGate(station=station, position=position, **gate.model_dump())
-            for position, station, gate in recipe.gates
-        ),
-    )
 
 
 def url_matches(documents: Key, rules: UrlFilter, lists: Path | None) -> PartStation:
@@ -415,38 +349,3 @@ def decide(inputs: Inputs, writer: PartWriter, params: GateParameters) -> None:
     writer.count("rows_out", decided["verdict"].null_count)
     for count in decided["verdict"].drop_null().value_counts().to_pylist():
         writer.count(f"dropped.{count['values']}", count["counts"])
-
-
-def decisions(inputs: Inputs, params: GateParameters) -> pa.Table:
-    """What the gates say of one part's documents: `FILTER_VERDICTS`, and what each measured; filter_verdicts.sql."""
-    gates = pa.Table.from_pylist(
-        [
-            {**gate.model_dump(), "limit": gate.limit if gate.limit_of is None else None, "limit_of": gate.limit_of}
-            for gate in params.gates
-        ],
-        schema=GATES,
-    )
-    names = {gate.limit_of for gate in params.gates if gate.limit_of is not None}
-    return query(
-        "filtering/filter_verdicts",
-        {name: [str(path)] for name, path in inputs.items()} | {"gates": gates, "limits": language_limits(names)},
-        {
-            "honoured": list(params.consent),
-            "languages": list(params.languages),
-            "excluded": list(params.excluded),
-            # Without any there would be no column to look at.
-            "signals": sorted({gate.signal for gate in params.gates} or {"opted_out"}),
-        },
-        threads=1,
-    )
-
-
-def language_limits(names: set[str]) -> pa.Table:
-    """Some columns of FineWeb2's table as rows of schema LIMITS."""
-    tables = [LIMITS.empty_table()]
-    table = language_table()
-    for name in sorted(names):
-        languages = pa.concat_arrays([*table["language"].chunks, pa.array([""])])
-        limits = pa.concat_arrays([*table[name].chunks, pa.array([median_limits()[name]])])
-        tables.append(pa.table([languages, pa.repeat(name, len(languages)), limits], schema=LIMITS))
-    return pa.concat_tables(tables)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -88,7 +88,8 @@ def spilling_into(folder: Path) -> Iterator[None]:
 
     A station spills beside the files that it makes, on the lake's disk; a question, such as `curation sql`, into a
     folder of its own in the system's temporary one; nothing into the working folder. DuckDB makes the folder when it
-    first needs it, and it is gone when the context is left, or the process has ended.
+    first needs it, and it is gone when the context is left, or the process has ended. A DuckDB that spilled nothing
+    stays for the next part: opening and closing one takes as long as many a query.
     """
     before = _SPILL.get()
     _SPILL.set(folder)
@@ -96,14 +97,15 @@ def spilling_into(folder: Path) -> Iterator[None]:
         yield
     finally:
         _SPILL.set(before)
-        _opened_once.cache_clear()
+        if folder.exists():
+            _opened_once.cache_clear()
 
 
 def _spill_folder() -> Path:
     return _SPILL.get() or Path(tempfile.gettempdir()) / f"curation-{os.getpid()}-{_RANDOM}"
 
 
-@cache
+@lru_cache(maxsize=2)  # those of a station's parts and of its checks
 def _opened_once(threads: int | None, memory: str, spill: Path) -> duckdb.DuckDBPyConnection:
     return _opened(threads, memory, spill)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from curation_assets.acquisition.documents import REASONS
 from curation_assets.acquisition.stations import RECORD_ID, URL
-from curation_assets.filtering.stations import GATE_VALUES, READ_BY_GATES, GateParameters, decisions, gate_parameters
+from curation_assets.filtering.gates import GATE_VALUES, READ_BY_GATES, GateParameters, decisions, gate_parameters
 from curation_assets.lake.contracts import Column, Contract, each
 from curation_assets.lake.lake import TAKEDOWN_LIST, Key
 from curation_assets.lake.parts import PartWriter, read_table
@@ -158,15 +158,16 @@ def verdicts_contract(recipe: Recipe) -> Contract:
 
 
 def give_verdicts(inputs: Inputs, writer: PartWriter, params: VerdictParameters) -> None:
-    """Join the decisions of one part; verdicts.sql."""
+    """Join the decisions of one part, verdicts.sql, and set beside them what every gate measured."""
     decided = query(
         "provenance/verdicts",
         {name: [str(inputs[name])] for name in ("documents", "takedowns", "filter_verdicts")}
-        | {"gate_values": decisions({name: inputs[name] for name in READ_BY_GATES}, params.gates)}
         | {"removals": pa.concat_tables([REMOVALS.empty_table(), *_removals(inputs, params)])},
         threads=1,
     )
-    writer.write(decided)
+    # Both have a row for each document, in order.
+    values = decisions({name: inputs[name] for name in READ_BY_GATES}, params.gates)["gate_values"]
+    writer.write(decided.append_column("gate_values", values))
     writer.count("rows_in", decided.num_rows)
     for count in decided["verdict"].value_counts().to_pylist():
         name = "rows_out" if count["values"] == KEPT else f"dropped.{count['values']}"

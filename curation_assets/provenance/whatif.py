@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation_assets.filtering.stations import GateParameters, PlacedGate, decisions
+from curation_assets.filtering.gates import GateParameters, PlacedGate, decisions
 from curation_assets.lake.lake import Lake, LakeError, Partition
 from curation_assets.lake.parts import ROW_BITS, part_name, read_table
 from curation_assets.lake.query import query

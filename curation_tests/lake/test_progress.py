@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation_assets.acquisition.stations import WARC_FILES
-from curation_assets.filtering.stations import FILTER_VERDICTS
+from curation_assets.filtering.gates import FILTER_VERDICTS
 from curation_assets.lake.progress import Pace, counted, duration, reasons, sentence
 from curation_assets.packing.sequences import SEGMENTS
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
 from curation_assets.engine.local import LocalEngine
-from curation_assets.filtering.stations import FILTER_VERDICTS
+from curation_assets.filtering.gates import FILTER_VERDICTS
 from curation_assets.lake.lake import LakeError
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Staged

@@ -1,7 +1,7 @@
 -- What became of the documents of one part, and what would become of them under other gates: how many go each way.
 -- A gate that did not change decides as it did. A document that no method has looked at stops where one would.
 -- Views: verdicts, filter_verdicts (one part each): what was decided;
---        redecided: what the gates that changed say now, as filter_verdicts.sql has it;
+--        redecided: what the gates that changed say now;
 --        looked (doc, position, survivor): what the methods said of the documents that they looked at;
 --        steps (position, station, name, changed): the gates and methods now.
 -- Parameters: $methods (positions of the methods now, in order), $samples (documents shown of each way).
