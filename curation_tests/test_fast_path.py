@@ -82,7 +82,7 @@ def kernels(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict
 def test_a_new_process_compiles_nothing(kernels: list[dict[str, Any]]) -> None:
     """What `curation_assets.kernels` compiles when the package is installed is all that the line asks for."""
     names = {kernel["name"].removeprefix("curation_assets.") for kernel in kernels}
-    assert names >= {"filtering.signals._annotate", "deduplication.minhash._smallest", "packing.sequences._best_fit"}
+    assert names >= {"filtering.signals._annotate", "deduplication.minima.smallest", "packing.sequences._best_fit"}
     assert [kernel["name"] for kernel in kernels if kernel["misses"] or kernel["hits"] != kernel["signatures"]] == []
 
 

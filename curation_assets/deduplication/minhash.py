@@ -33,6 +33,7 @@ from numba import njit
 from curation_assets.deduplication.hashes.mix64 import GOLDEN, finished, mix, mixed
 from curation_assets.deduplication.hashes.sha1 import sha1_64
 from curation_assets.deduplication.hashes.xxh64 import xxh64
+from curation_assets.deduplication.minima import LANES, PRIME, smallest
 from curation_assets.deduplication.shingles import separate
 from curation_assets.filtering.characters import string_buffers
 
@@ -43,9 +44,7 @@ SAMPLE_SEED = 0x5A3B1E
 """Added to the seed of the permutations: the permutation that chooses the audit's sample is none of the bands'."""
 
 _HASHES = {"sha1": sha1_64, "xxhash": xxh64}
-_PRIME = np.uint64((1 << 61) - 1)
 _BATCH = 256
-_BLOCK = 1024  # shingles whose hashes stay in the first-level cache for all permutations
 
 
 Index = TypeVar("Index", float, np.ndarray)
@@ -70,8 +69,8 @@ def permutations(count: int, seed: int, family: Family = "datatrove") -> tuple[n
     if family == "datasketch":
         odd = generator.randint(0, 1 << 63, count, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
         return odd, generator.randint(0, 1 << 64, count, dtype=np.uint64)
-    a = generator.randint(1, int(_PRIME), dtype=np.uint64, size=count)
-    b = generator.randint(0, int(_PRIME), dtype=np.uint64, size=count)
+    a = generator.randint(1, PRIME, dtype=np.uint64, size=count)
+    b = generator.randint(0, PRIME, dtype=np.uint64, size=count)
     return a, b
 
 
@@ -95,39 +94,14 @@ def hash_shingles(texts: pa.LargeStringArray, ngram: int = 5, hash_function: Has
     return Shingles(hashes, words.first, ngram)
 
 
-@njit(cache=True, nogil=True)
-def _smallest(
-    hashes: np.ndarray, first: np.ndarray, ngram: int, a: np.ndarray, b: np.ndarray, prime: bool, out: np.ndarray
-) -> None:
-    """Smallest value of each permutation over the shingles that start at the words of each document."""
-    for i in range(out.shape[0]):
-        stop = first[i + 1] - ngram + 1
-        if first[i] < stop:
-            out[i] = np.uint64(0xFFFFFFFFFFFFFFFF)
-        for start in range(first[i], stop, _BLOCK):
-            own = hashes[start : min(start + _BLOCK, stop)]
-            for p in range(out.shape[1]):
-                smallest = out[i, p]
-                if prime:
-                    for k in range(own.size):
-                        value = own[k] * a[p] + b[p]
-                        # 2**61 = 1 modulo the prime. The sum is less than twice the prime, and where it is less than
-                        # the prime itself the difference wraps to a large number: the smaller one is the remainder.
-                        value = (value & _PRIME) + (value >> np.uint64(61))
-                        smallest = min(smallest, min(value, value - _PRIME))
-                else:
-                    for k in range(own.size):
-                        smallest = min(smallest, own[k] * a[p] + b[p])
-                out[i, p] = smallest
-
-
 def _minima(shingles: Shingles, count: int, seed: int, family: Family) -> np.ndarray:
     """Signatures of `count` permutations: uint64[n, count], zero for a document without shingles."""
-    a, b = permutations(count, seed, family)
+    padding = np.zeros(-count % LANES, np.uint64)
+    a, b = (np.append(numbers, padding) for numbers in permutations(count, seed, family))
     out = np.zeros((shingles.first.size - 1, count), np.uint64)
     prime = family == "datatrove"
     hashes = shingles.hashes if prime else finished(shingles.hashes)
-    _smallest(hashes, shingles.first, shingles.ngram, a, b, prime, out)
+    smallest(hashes, shingles.first, shingles.ngram, a, b, prime, out)
     return out
 
 
