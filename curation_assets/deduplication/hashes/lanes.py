@@ -69,6 +69,10 @@ class Lanes:
     def __lt__(self, other: "Lanes | int") -> "Lanes":
         return Lanes(self.builder, self.builder.icmp_unsigned("<", self.value, self._value(other)))
 
+    def equals(self, other: "Lanes | int") -> "Lanes":
+        """The bits of whether two lanes are equal."""
+        return Lanes(self.builder, self.builder.icmp_unsigned("==", self.value, self._value(other)))
+
     def where(self, yes: "Lanes", no: "Lanes") -> "Lanes":
         """The lanes of `yes` where the bits of a comparison are set, those of `no` elsewhere."""
         return Lanes(self.builder, self.builder.select(self.value, yes.value, no.value))

@@ -3,7 +3,7 @@
 SHA-1 (FIPS 180-4) is slow for what MinHash needs of it, but it is the hash with which FineWeb was
 deduplicated. Here 16 strings go through it side by side. The compiler is given the rounds as operations on
 vectors of 16 words, which a processor with AVX-512 has in single instructions, and others in two or four: the strings
-and the working variables stay in registers. Some twenty times as fast as `hashlib` on shingles, ten with AVX2.
+and the working variables stay in registers.
 """
 
 from typing import Any
@@ -11,135 +11,133 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from curation_assets.filtering.characters import inner
+from curation_assets.deduplication.hashes.lanes import Lanes, pointers, spread
 
 LANES = 16
 """Strings hashed side by side; as many as a block has words, so that the blocks of all lanes are a square."""
 
 _BLOCK = 64
-_SHORT = 55  # the longest string that fits one block, with its 0x80 and its length
+_SHORT = 55  # the most bytes of a string that its last block holds, with the 0x80 and the length
 _INITIAL = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
+
+# What is kept of a block of which k bytes belong to the string, and what comes after them, both from 64 - k on.
+_KEPT = bytearray([0xFF] * _BLOCK + [0] * (_BLOCK + 1))
+_ADDED = bytearray([0] * _BLOCK + [0x80] + [0] * _BLOCK)
 
 
 @intrinsic
 def _compress(
-    _typing: Any, text: types.Array, places: types.Array, ends: types.Array, lengths: types.Array, chain: types.Array
+    _typing: Any,
+    text: types.Array,
+    starts: types.Array,
+    stops: types.Array,
+    group: types.Integer,
+    block: types.Integer,
+    chain: types.Array,
+    out: types.Array,
 ) -> Any:
-    """Run the 80 rounds on one block of every lane.
+    """Run the 80 rounds on one block of every lane's string.
 
-    text: uint8, readable for 64 bytes from every place.
-    places: int64[LANES]; where each lane's block starts in the text.
-    ends: int8[LANES]; how many bytes of it belong to the string, 0x80 follows, and then zeros: 64 is a whole block;
-        with -1 there is not the 0x80 either.
-    lengths: uint32[2, LANES]; upper and lower word of the string's length in bits in its last block, else zero.
+    text: uint8, readable for 64 bytes from where a string stops.
+    starts, stops: int64; the strings are those from `group` on.
+    block: which block of the strings; the first is 0. A string that has ended goes on with the others, for nothing.
     chain: uint32[5, LANES]; the five words of each lane's hash, replaced by the next ones.
+    out: uint64; the hash is written where this is a string's last block.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        """Write all rounds out, as LLVM's instructions on vectors."""
-        byte, word, index = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-        row, vector = ir.VectorType(byte, _BLOCK), ir.VectorType(word, LANES)
-        text, places, ends, lengths, chain = (
-            context.make_array(kind)(context, builder, array).data
-            for kind, array in zip(signature.args, arguments, strict=True)
+        """Write all rounds out."""
+        index = ir.IntType(64)
+        text, starts, stops, chain, out = pointers(
+            context, builder, [signature.args[i] for i in (0, 1, 2, 5, 6)], [arguments[i] for i in (0, 1, 2, 5, 6)]
         )
+        group, block = arguments[3:5]
+        kept, added = (
+            builder.bitcast(cgutils.global_constant(builder, "sha1_block", cgutils.make_bytearray(table)), text.type)
+            for table in (_KEPT, _ADDED)
+        )
+        passed = builder.mul(block, index(_BLOCK))
 
-        def item(data: Any, position: Any, kind: ir.Type) -> Any:
-            position = index(position) if isinstance(position, int) else position
-            return builder.bitcast(builder.gep(data, [position]), kind.as_pointer())
-
-        def rotate(value: Any, bits: int) -> Any:
-            left, right = (vector([count] * LANES) for count in (bits, 32 - bits))
-            return builder.or_(builder.shl(value, left), builder.lshr(value, right))
-
-        columns = row(list(range(_BLOCK)))
-        big_endian = ir.VectorType(word, _BLOCK)([k ^ 3 for k in range(_BLOCK)])
+        # Lane by lane, as the processor has other units for this than for vectors.
+        swapped = [k ^ 3 for k in range(_BLOCK)]
         words = []
         for lane in range(LANES):
-            block = builder.load(item(text, builder.load(item(places, lane, index)), row), align=1)
-            end = builder.insert_element(row(ir.Undefined), builder.load(item(ends, lane, byte)), word(0))
-            end = builder.shuffle_vector(end, end, ir.VectorType(word, _BLOCK)([0] * _BLOCK))
-            block = builder.select(builder.icmp_signed("<", columns, end), block, row([0] * _BLOCK))
-            block = builder.select(builder.icmp_signed("==", columns, end), row([0x80] * _BLOCK), block)
-            words.append(builder.bitcast(builder.shuffle_vector(block, block, big_endian), vector))
+            place = builder.add(group, index(lane))
+            start, stop = (builder.load(builder.gep(array, [place])) for array in (starts, stops))
+            start = builder.add(start, passed)
+            rest = builder.sub(stop, start)
+            start = builder.select(builder.icmp_signed("<", rest, index(0)), stop, start)
+            # From -1, where not even the 0x80 belongs to this block, to a whole block.
+            own = builder.select(builder.icmp_signed("<", rest, index(_BLOCK)), rest, index(_BLOCK))
+            own = builder.select(builder.icmp_signed("<", own, index(-1)), index(-1), own)
+            at = builder.sub(index(_BLOCK), own)
+            row = Lanes.load(builder, text, start, _BLOCK, 8)
+            row = row & Lanes.load(builder, kept, at, _BLOCK, 8) | Lanes.load(builder, added, at, _BLOCK, 8)
+            words.append(row.shuffle(swapped).seen_as(32))
         # Words of lanes become lanes of words: rows are shuffled together with those half of the rows further on,
         # log2(16) times.
-        orders = [vector([half + k // 2 + k % 2 * LANES for k in range(LANES)]) for half in (0, LANES // 2)]
+        orders = [[half + k // 2 + k % 2 * LANES for k in range(LANES)] for half in (0, LANES // 2)]
         for _ in range(4):
-            pairs = zip(words[:8], words[8:], strict=True)
-            words = [builder.shuffle_vector(x, y, order) for x, y in pairs for order in orders]
-        for k in range(2):
-            words[14 + k] = builder.or_(words[14 + k], builder.load(item(lengths, k * LANES, vector), align=4))
+            words = [x.shuffle(order, y) for x, y in zip(words[:8], words[8:], strict=True) for order in orders]
 
-        chained = [item(chain, k * LANES, vector) for k in range(5)]
-        before = [builder.load(place, align=4) for place in chained]
+        sizes = Lanes.load(builder, stops, group, LANES, 64) - Lanes.load(builder, starts, group, LANES, 64)
+        last = (sizes + 8 >> 6).equals(spread(builder, block, LANES))
+        bits = last.where(sizes << 3, sizes ^ sizes)
+        words[14] |= (bits >> 32).cast(32)
+        words[15] |= bits.cast(32)
+
+        before = [Lanes.load(builder, chain, k * LANES, LANES, 32) for k in range(5)]
         a, b, c, d, e = before
         for t in range(80):
             if t >= 16:
-                mixed = builder.xor(words[t - 3 & 15], words[t - 8 & 15])
-                words[t & 15] = rotate(builder.xor(mixed, builder.xor(words[t - 14 & 15], words[t & 15])), 1)
+                mixed = words[t - 3 & 15] ^ words[t - 8 & 15] ^ (words[t - 14 & 15] ^ words[t & 15])
+                words[t & 15] = mixed.rotate(1)
             if t < 20:
-                choice, constant = builder.xor(d, builder.and_(b, builder.xor(c, d))), 0x5A827999
+                choice, constant = d ^ b & (c ^ d), 0x5A827999
             elif 40 <= t < 60:
-                choice, constant = builder.or_(builder.and_(b, c), builder.and_(d, builder.or_(b, c))), 0x8F1BBCDC
+                choice, constant = b & c | d & (b | c), 0x8F1BBCDC
             else:
-                choice, constant = builder.xor(b, builder.xor(c, d)), 0x6ED9EBA1 if t < 40 else 0xCA62C1D6
-            total = builder.add(builder.add(e, vector([constant] * LANES)), words[t & 15])
-            total = builder.add(builder.add(total, choice), rotate(a, 5))
-            a, b, c, d, e = total, a, rotate(b, 30), c, d
-        for place, old, new in zip(chained, before, (a, b, c, d, e), strict=True):
-            builder.store(builder.add(old, new), place, align=4)
+                choice, constant = b ^ (c ^ d), 0x6ED9EBA1 if t < 40 else 0xCA62C1D6
+            a, b, c, d, e = e + constant + words[t & 15] + choice + a.rotate(5), a, b.rotate(30), c, d
+        after = [old + new for old, new in zip(before, (a, b, c, d, e), strict=True)]
+        for k, new in enumerate(after):
+            new.store(chain, k * LANES)
+        lower, upper = (word.seen_as(8).shuffle(swapped).seen_as(32).cast(64) for word in after[:2])
+        last.where(lower | upper << 32, Lanes.load(builder, out, group, LANES, 64)).store(out, group)
         return context.get_dummy_value()
 
-    return types.void(text, places, ends, lengths, chain), generate
-
-
-@inner
-def _swap(word: np.uint32) -> np.uint64:
-    """The word with its four bytes in the opposite order."""
-    value = np.uint64(word)
-    value = (value & np.uint64(0x00FF00FF)) << np.uint64(8) | value >> np.uint64(8) & np.uint64(0x00FF00FF)
-    return (value & np.uint64(0xFFFF)) << np.uint64(16) | value >> np.uint64(16)
+    return types.void(text, starts, stops, types.int64, types.int64, chain, out), generate
 
 
 @njit(cache=True, nogil=True)
-def _hash(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, which: np.ndarray, out: np.ndarray) -> None:
-    """Hash the strings of the indices `which` (int64), as many at a time as there are lanes.
+def _hash(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, out: np.ndarray) -> None:
+    """Hash strings, as many at a time as there are lanes, and of as many as that divides.
 
     The text must be readable for a block from where a string stops.
     """
-    places = np.zeros(LANES, np.int64)
-    ends = np.zeros(LANES, np.int8)
-    lengths = np.zeros((2, LANES), np.uint32)
     chain = np.empty((5, LANES), np.uint32)
-    for group in range(0, which.size, LANES):
-        count = min(LANES, which.size - group)
+    for group in range(0, out.size, LANES):
+        longest = 0
+        for lane in range(group, group + LANES):
+            longest = max(longest, stops[lane] - starts[lane])
         for k in range(5):
             for lane in range(LANES):
                 chain[k, lane] = _INITIAL[k]
-        block = 0
-        waiting = count
-        while waiting:
-            for lane in range(count):
-                i = which[group + lane]
-                start, stop = int(starts[i]), int(stops[i])
-                place = start + block * _BLOCK
-                bits = np.uint64(stop - start) << np.uint64(3) if stop - place <= _SHORT else np.uint64(0)
-                places[lane] = min(place, stop)
-                ends[lane] = max(-1, min(stop - place, _BLOCK))
-                lengths[0, lane] = bits >> np.uint64(32)
-                lengths[1, lane] = bits & np.uint64(0xFFFFFFFF)
-            _compress(text, places, ends, lengths, chain)  # pyright: ignore[reportCallIssue]
-            for lane in range(count):
-                i = which[group + lane]
-                # A lane whose string has ended goes on with the others, for nothing.
-                if block == (int(stops[i]) - int(starts[i]) + 8) // _BLOCK:
-                    out[i] = _swap(chain[0, lane]) | _swap(chain[1, lane]) << np.uint64(32)
-                    waiting -= 1
-            block += 1
+        for block in range((longest + 8 >> 6) + 1):
+            _compress(text, starts, stops, group, block, chain, out)  # pyright: ignore[reportCallIssue]
+
+
+@njit(cache=True, nogil=True)
+def _extremes(starts: np.ndarray, stops: np.ndarray) -> tuple[int, int]:
+    """Bytes of the longest string, and where the last one stops."""
+    longest = last = 0
+    for i in range(stops.size):
+        longest = max(longest, stops[i] - starts[i])
+        last = max(last, stops[i])
+    return longest, last
 
 
 def sha1_64(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
@@ -147,12 +145,27 @@ def sha1_64(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarr
 
     text: uint8; starts, stops: int64. Returns uint64 of their shape.
     """
-    out = np.empty(starts.shape, np.uint64)
     text = np.ascontiguousarray(text)
-    if stops.max(initial=0) + _BLOCK > text.size:
+    longest, last = _extremes(starts, stops)
+    if last + _BLOCK > text.size:
         text = np.concatenate((text, np.zeros(_BLOCK, np.uint8)))
-    short = stops - starts <= _SHORT
+    if longest <= _SHORT:
+        return _in_groups(text, starts, stops)
     # Strings of one block, which most are, do not wait in a lane next to a longer one.
-    _hash(text, starts, stops, np.flatnonzero(short), out)
-    _hash(text, starts, stops, np.flatnonzero(~short), out)
+    order = np.argsort(np.minimum(stops - starts + 8 >> 6, 0xFFFF).astype(np.uint16), kind="stable")
+    out = np.empty(starts.shape, np.uint64)
+    out[order] = _in_groups(text, starts[order], stops[order])
+    return out
+
+
+def _in_groups(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    out = np.empty(starts.size, np.uint64)
+    whole = starts.size - starts.size % LANES
+    if whole:
+        _hash(text, starts[:whole], stops[:whole], out[:whole])
+    if whole < starts.size:
+        empty = np.zeros(LANES - starts.size % LANES, np.int64)
+        last = np.empty(LANES, np.uint64)
+        _hash(text, np.append(starts[whole:], empty), np.append(stops[whole:], empty), last)
+        out[whole:] = last[: starts.size - whole]
     return out
