@@ -108,7 +108,7 @@ def test_texts_are_read_where_they_lie(offset: int) -> None:
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
 CONVERSIONS = {"as_py", "to_pylist", "tolist", "to_pandas", "to_pydict", "iter_rows", "to_list", "rows"}
-FEW, MANY = 16, 256
+FEW, MANY = 16, 128
 """MANY is within one batch of every kernel."""
 
 

@@ -6,6 +6,7 @@ vectors of 16 words, which a processor with AVX-512 has in single instructions, 
 and the working variables stay in registers.
 """
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,8 @@ def _compress(
 
 
 @njit(cache=True, nogil=True)
-def _hash(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, out: np.ndarray) -> None:
-    """Hash strings, as many at a time as there are lanes, and of as many as that divides.
+def _hash(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, most: int, out: np.ndarray) -> None:
+    """Hash the strings of at most so many blocks. As many as there are lanes go together: that must divide them.
 
     The text must be readable for a block from where a string stops.
     """
@@ -126,18 +127,18 @@ def _hash(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, out: np.ndarr
         for k in range(5):
             for lane in range(LANES):
                 chain[k, lane] = _INITIAL[k]
-        for block in range((longest + 8 >> 6) + 1):
+        for block in range(min((longest + 8 >> 6) + 1, most)):
             _compress(text, starts, stops, group, block, chain, out)  # pyright: ignore[reportCallIssue]
 
 
 @njit(cache=True, nogil=True)
 def _extremes(starts: np.ndarray, stops: np.ndarray) -> tuple[int, int]:
-    """Bytes of the longest string, and where the last one stops."""
-    longest = last = 0
+    """How many strings do not fit one block, and where the last one stops."""
+    longer = last = 0
     for i in range(stops.size):
-        longest = max(longest, stops[i] - starts[i])
+        longer += stops[i] - starts[i] > _SHORT
         last = max(last, stops[i])
-    return longest, last
+    return longer, last
 
 
 def sha1_64(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
@@ -146,26 +147,32 @@ def sha1_64(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarr
     text: uint8; starts, stops: int64. Returns uint64 of their shape.
     """
     text = np.ascontiguousarray(text)
-    longest, last = _extremes(starts, stops)
+    longer, last = _extremes(starts, stops)
     if last + _BLOCK > text.size:
         text = np.concatenate((text, np.zeros(_BLOCK, np.uint8)))
-    if longest <= _SHORT:
-        return _in_groups(text, starts, stops)
-    # Strings of one block, which most are, do not wait in a lane next to a longer one.
-    order = np.argsort(np.minimum(stops - starts + 8 >> 6, 0xFFFF).astype(np.uint16), kind="stable")
-    out = np.empty(starts.shape, np.uint64)
-    out[order] = _in_groups(text, starts[order], stops[order])
-    return out
-
-
-def _in_groups(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
     out = np.empty(starts.size, np.uint64)
-    whole = starts.size - starts.size % LANES
-    if whole:
-        _hash(text, starts[:whole], stops[:whole], out[:whole])
-    if whole < starts.size:
-        empty = np.zeros(LANES - starts.size % LANES, np.int64)
-        last = np.empty(LANES, np.uint64)
-        _hash(text, np.append(starts[whole:], empty), np.append(stops[whole:], empty), last)
-        out[whole:] = last[: starts.size - whole]
+    # Few that are longer may go with the others, for nothing, sooner than that all are put in another order.
+    few = 2 * longer < out.size
+    if few:
+        _hash_in_groups(text, starts, stops, 1, out)
+    if longer:
+        # Those of as many blocks together: none waits in a lane next to a longer one.
+        which = np.flatnonzero(stops - starts > _SHORT) if few else np.arange(out.size)
+        blocks = np.minimum(stops[which] - starts[which] + 8 >> 6, 0xFFFF).astype(np.uint16)
+        which = which[np.argsort(blocks, kind="stable")]
+        others = np.empty(which.size, np.uint64)
+        _hash_in_groups(text, starts[which], stops[which], sys.maxsize, others)
+        out[which] = others
     return out
+
+
+def _hash_in_groups(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, most: int, out: np.ndarray) -> None:
+    """`_hash` for any number of strings."""
+    whole = out.size - out.size % LANES
+    if whole:
+        _hash(text, starts[:whole], stops[:whole], most, out[:whole])
+    if whole < out.size:
+        empty = np.zeros(LANES - out.size % LANES, np.int64)
+        last = np.empty(LANES, np.uint64)
+        _hash(text, np.append(starts[whole:], empty), np.append(stops[whole:], empty), most, last)
+        out[whole:] = last[: out.size - whole]
