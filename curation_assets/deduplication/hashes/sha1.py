@@ -147,6 +147,7 @@ def sha1_64(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarr
     text: uint8; starts, stops: int64. Returns uint64 of their shape.
     """
     text = np.ascontiguousarray(text)
+    starts, stops = np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(stops, np.int64)
     longer, last = _extremes(starts, stops)
     if last + _BLOCK > text.size:
         text = np.concatenate((text, np.zeros(_BLOCK, np.uint8)))

@@ -55,6 +55,9 @@ def test_short_and_long_strings_side_by_side(lengths: list[int], slack: int, ran
     stops = starts + np.array(lengths, np.int64)
     hashes = sha1_64(np.frombuffer(text, np.uint8), starts, stops)
     assert hashes.tolist() == reference([text[a:b] for a, b in zip(starts, stops, strict=True)])
+    # Arrays that are views of every second item of others.
+    apart = (np.repeat(array, 2)[::2] for array in (np.frombuffer(text, np.uint8), starts, stops))
+    assert sha1_64(*apart).tolist() == hashes.tolist()
 
 
 def test_the_length_is_written_in_full() -> None:

@@ -1,11 +1,13 @@
 """XXH64 against published vectors, and against the xxhash package where it is installed."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.deduplication.hashes.xxh64 import xxh64
+from curation_assets.deduplication.hashes.xxh64 import LANES, xxh64
 
 
 def digests(strings: list[bytes]) -> list[int]:
@@ -72,6 +74,22 @@ def test_every_length_to_four_stripes() -> None:
 @given(st.lists(st.binary(max_size=150) | st.just(b"\0" * 5000), min_size=1))
 def test_equals_the_specification(strings: list[bytes]) -> None:
     assert digests(strings) == [reference(string) for string in strings]
+
+
+BORDERS = st.sampled_from([0, 1, 3, 4, 5, 7, 8, 31, 32, 33, 39, 40, 60, 63, 64, 65, 96])
+
+
+@settings(deadline=None)
+@given(st.lists(BORDERS | st.integers(0, 120), max_size=3 * LANES), st.integers(0, 70), st.randoms())
+def test_short_and_long_strings_side_by_side(lengths: list[int], slack: int, random: Random) -> None:
+    text = random.randbytes(120 + slack)
+    starts = np.array([random.randint(0, len(text) - length) for length in lengths], np.int64)
+    stops = starts + np.array(lengths, np.int64)
+    expected = [reference(text[a:b]) for a, b in zip(starts, stops, strict=True)]
+    assert xxh64(np.frombuffer(text, np.uint8), starts, stops).tolist() == expected
+    # Arrays that are views of every second item of others.
+    apart = (np.repeat(array, 2)[::2] for array in (np.frombuffer(text, np.uint8), starts, stops))
+    assert xxh64(*apart).tolist() == expected
 
 
 def test_equals_the_package() -> None:
