@@ -47,16 +47,6 @@ def rotate(value: np.uint64, bits: int) -> np.uint64:
 
 
 @inner
-def read_word(text: np.ndarray, position: int, size: int) -> np.uint64:
-    """Up to eight bytes from a position as a little-endian number."""
-    value = np.uint64(0)
-    for k in range(size):
-        # As a signed index might count from the end, eight bytes would not be one load.
-        value |= np.uint64(text[np.uint64(position + k)]) << np.uint64(8 * k)
-    return value
-
-
-@inner
 def hash_bytes(text: np.ndarray, start: int, stop: int, seed: np.uint64) -> np.uint64:
     """Hash of the bytes text[start:stop] (uint8): a multiplication for each, and the mixer at both ends."""
     value = mix(seed + GOLDEN)

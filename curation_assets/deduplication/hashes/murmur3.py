@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation_assets.deduplication.hashes.mix64 import finish, read_word, rotate
-from curation_assets.filtering.characters import inner, string_buffers
+from curation_assets.deduplication.hashes.mix64 import finish, rotate
+from curation_assets.filtering.characters import inner, read_word, string_buffers
 
 KEY = pa.binary(16)
 """Type of a 128-bit key."""

@@ -13,8 +13,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from curation_assets.deduplication.hashes.lanes import Lanes, pointers
-from curation_assets.deduplication.hashes.mix64 import read_word, rotate
-from curation_assets.filtering.characters import inner
+from curation_assets.deduplication.hashes.mix64 import rotate
+from curation_assets.filtering.characters import inner, read_word
 
 LANES = 8
 """Strings hashed side by side."""
