@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
-from curation_assets.lake.checks import stats_view
+from curation_assets.lake import checks, metrics
+from curation_assets.lake.checks import Judged, stats_view
 from curation_assets.lake.query import query
 from curation_assets.lake.station import Staged, Station
 from curation_assets.line import Line
@@ -180,6 +181,27 @@ def test_an_edit_that_was_not_applied_is_found(curated: dict[str, Curated], tabl
     found = query(check.sql, views, check.parameters).to_pylist()[0]
     assert not found["passed"]
     assert found["removed_bytes"] > 0
+
+
+def test_checks_by_parts_find_what_checks_of_all_find(
+    curated: dict[str, Curated], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(station: Station, curated: Curated) -> list[tuple[str, bool, dict[str, Any]]]:
+        partition = curated.line.lake.partition(station.key, curated.snapshot)
+        inputs = {name: curated.line.lake.partition(key, curated.snapshot) for name, key in station.sources.items()}
+        data = Judged(partition.paths(), partition.manifest(), inputs, tuple(station.inputs))
+        return [(one.check.name, one.passed, one.evidence) for one in checks.judge(station.conservation, data)]
+
+    for one in (curated["fineweb"], curated["every_method"]):
+        stations = [
+            station for station in one.line.stations if any(c.by_parts is not None for c in station.conservation)
+        ]
+        assert stations
+        for station in stations:
+            with monkeypatch.context() as patch:
+                whole = found(station, one)
+                patch.setattr(metrics, "PASS_ROWS", 1)
+                assert found(station, one) == whole
 
 
 def test_a_part_without_a_file_is_found(line: Line, staged: dict[str, Staged]) -> None:

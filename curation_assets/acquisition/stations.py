@@ -253,7 +253,11 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction, loss: Lo
             conditions={"doc is of a part of warc_files": "(doc >> 32) IN (SELECT part FROM warc_files)"},
         ),
         conservation=(
-            Check("records_are_conserved", "Response records read = rows written; each has text or a verdict."),
+            Check(
+                "records_are_conserved",
+                "Response records read = rows written; each has text or a verdict.",
+                by_parts=(),
+            ),
             Check("warc_bytes_are_conserved", "Every listed file was read to its end; no byte of it is two records'."),
             Check("verdicts_are_counted", "The counters of the manifest are those of the table."),
             Check(

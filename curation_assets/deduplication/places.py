@@ -54,4 +54,5 @@ class Surroundings:
         """The check that a station has looked at all documents that are left, and at no other."""
         name = "survivors_of_deduplication_have_one_row" if self.previous else "survivors_have_one_row"
         description = "The table has exactly one row for each document left."
-        return Check(name, description, {"position": self.recipe.positions[method.name]})
+        beside = ("filter_verdicts", *(("previous",) if self.previous else ()))
+        return Check(name, description, {"position": self.recipe.positions[method.name]}, by_parts=beside)

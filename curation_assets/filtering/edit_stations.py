@@ -23,7 +23,13 @@ from curation_assets.lake.station import Check, Inputs, PartStation
 from curation_assets.recipes.recipe import KEPT, Pii, Recipe
 
 DOC = pa.field("doc", pa.int64())
-CHECKS = (Check("kept_documents_have_one_row", "The table has exactly one row for each kept document."),)
+CHECKS = (
+    Check(
+        "kept_documents_have_one_row",
+        "The table has exactly one row for each kept document.",
+        by_parts=("verdicts",),
+    ),
+)
 
 OF_VERDICTS = Column(references="verdicts.doc")
 

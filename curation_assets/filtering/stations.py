@@ -26,9 +26,12 @@ from curation_assets.provenance.showing import show_verdicts
 from curation_assets.recipes.recipe import Language, Recipe, UrlFilter
 
 DOC = pa.field("doc", pa.int64())
-ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.")
-LABELLED = Check("only_texts_have_a_language", "What has no text has no language and the score 0.")
-MEASURED = Check("all_texts_are_measured", "Every document with text, and no other, has its statistics.")
+BESIDE = ("documents",)
+ALIGNED = Check("every_document_has_one_row", "The table has exactly one row for each document.", by_parts=BESIDE)
+LABELLED = Check("only_texts_have_a_language", "What has no text has no language and the score 0.", by_parts=BESIDE)
+MEASURED = Check(
+    "all_texts_are_measured", "Every document with text, and no other, has its statistics.", by_parts=BESIDE
+)
 
 OF_DOCUMENTS = Column(references="documents.doc")
 

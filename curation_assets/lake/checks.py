@@ -6,7 +6,7 @@ and its inputs. What was found is kept beside the data, so that nothing is judge
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,16 @@ import pyarrow as pa
 
 from curation_assets.lake.contracts import Contract, Rule, number
 from curation_assets.lake.expectations import Frames, broken
-from curation_assets.lake.lake import CHECKS, Manifest, Partition, Stats, file_size, fingerprint, write_atomically
+from curation_assets.lake.lake import (
+    CHECKS,
+    Manifest,
+    Partition,
+    Stats,
+    added,
+    file_size,
+    fingerprint,
+    write_atomically,
+)
 from curation_assets.lake.metrics import SHOWN_ROWS, Table, differences, failing, metrics, sample, shown
 from curation_assets.lake.query import Source, connection, execute, source, statement
 
@@ -32,6 +41,9 @@ class Check:
     name: str
     description: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    by_parts: tuple[str, ...] | None = None
+    """For one that holds of a table when it holds of each part, and whose evidence are numbers that add up: the inputs
+    whose part of the same name it looks at. A large table is then judged a few parts at a time."""
 
     @property
     def sql(self) -> str:
@@ -139,12 +151,38 @@ class Judged:
     def views(self) -> dict[str, Source]:
         """As the statements of conservation see it."""
         views: dict[str, Source] = {name: source(self.inputs[name].paths()) for name in self.read}
-        sizes = [max(file_size(path), 0) for path in self.paths]
-        files = {
-            "name": pa.array([path.name for path in self.paths], pa.string()),
-            "bytes": pa.array(sizes, pa.int64()),
-        }
-        return {**views, **self.stats, "this": source(self.paths), "files": pa.table(files)}
+        return {**views, **self.stats, "this": source(self.paths), "files": _sizes(self.paths)}
+
+    def passes(self, inputs: tuple[str, ...]) -> Iterator[dict[str, Source]]:
+        """The table and some inputs a few parts at a time, at most `PASS_ROWS` rows, with the counters of those parts;
+        all at once where one of the inputs has other parts."""
+        own = {path.stem for path in self.paths}
+        paths = {name: {path.stem: path for path in self.inputs[name].paths()} for name in inputs}
+        if any(found.keys() != own for found in paths.values()):
+            yield self.views
+            return
+        manifests = {"stats": self.manifest} | {f"{name}_stats": self.inputs[name].manifest() for name in inputs}
+        counters = {name: _counters(manifest) for name, manifest in manifests.items()}
+        for taken in self.table.passes():
+            stems = [path.stem for path in taken]
+            views: dict[str, Source] = {name: source([found[stem] for stem in stems]) for name, found in paths.items()}
+            for name, found in counters.items():
+                views[name] = stats_view(added(found[stem] for stem in stems)) if found else self.stats[name]
+            yield {**self.stats, **views, "this": source(taken), "files": _sizes(taken)}
+
+
+def _sizes(paths: Sequence[Path]) -> pa.Table:
+    sizes = [max(file_size(path), 0) for path in paths]
+    return pa.table(
+        {"name": pa.array([path.name for path in paths], pa.string()), "bytes": pa.array(sizes, pa.int64())}
+    )
+
+
+def _counters(manifest: Manifest) -> dict[str, Stats] | None:
+    """The counters of each part; None where the partition's are not their sum."""
+    if added(file.stats for file in manifest.files) != manifest.stats:
+        return None
+    return {Path(file.name).stem: file.stats for file in manifest.files}
 
 
 def stats_view(stats: Stats) -> pa.Table:
@@ -160,12 +198,24 @@ def judge(checks: Sequence[Check], data: Judged) -> list[CheckResult]:
             results.append(judge_contract(check, data.table))
             if not results[-1].passed and results[-1].evidence["columns_differ"]:
                 return results
-    with connection(data.views) as con:
-        for check in checks:
-            if not isinstance(check, ContractCheck):
-                (row,) = execute(con, check.sql, check.parameters).to_pylist()
-                results.append(CheckResult(check, bool(row.pop("passed")), row))
-    return results
+    stated = [check for check in checks if not isinstance(check, ContractCheck)]
+    small = len(list(data.table.passes())) < 2
+    rows: dict[str, list[dict[str, Any]]] = {check.name: [] for check in stated}
+    alike: dict[tuple[str, ...] | None, list[Check]] = {}
+    for check in stated:
+        alike.setdefault(None if small else check.by_parts, []).append(check)
+    for inputs, asked in alike.items():
+        for views in [data.views] if inputs is None else data.passes(inputs):
+            with connection(views) as con:
+                for check in asked:
+                    rows[check.name] += execute(con, check.sql, check.parameters).to_pylist()
+    return results + [CheckResult(check, *_verdict(rows[check.name])) for check in stated]
+
+
+def _verdict(rows: Sequence[dict[str, Any]]) -> tuple[bool, dict[str, Any]]:
+    """Whether a check passed in all its passes, and its evidence."""
+    verdicts = [bool(row.pop("passed")) for row in rows]
+    return all(verdicts), rows[0] if len(rows) == 1 else {name: sum(row[name] for row in rows) for name in rows[0]}
 
 
 def frames(check: ContractCheck, table: Table) -> tuple[Frames, dict[str, str]]:
@@ -176,7 +226,7 @@ def frames(check: ContractCheck, table: Table) -> tuple[Frames, dict[str, str]]:
     taken = pa.table({})
     if not differ:
         counted = metrics(table, rules, check.schema)
-        taken = sample(table, check.schema)
+        taken = sample(table, check.contract, check.schema)
     rows = sum(counted["rows"].to_pylist())
     for rule in rules:
         wrong = 0

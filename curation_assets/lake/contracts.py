@@ -24,6 +24,9 @@ FEW = 100
 
 Kind = Literal["columns", "rows", "null", "range", "set", "regex", "unique", "reference", "condition"]
 
+VALUE_KINDS: tuple[Kind, ...] = ("null", "range", "set", "regex")
+"""Those about the values of one column, each value by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:

@@ -23,6 +23,7 @@ import secrets
 import shutil
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,15 @@ Key = tuple[str, ...]
 
 Stats = dict[str, int]
 """Counters that add up over parts: `rows_in`, `rows_out`, `dropped.<reason>`, ..."""
+
+
+def added(stats: Iterable[Stats]) -> Stats:
+    """Counters of several parts as one."""
+    total: Counter[str] = Counter()
+    for counters in stats:
+        total.update(counters)
+    return dict(total)
+
 
 UNSETTLED = "unsettled"
 """Counter of a part that is made again at each run, because what it lacked may be there by then."""

@@ -8,6 +8,7 @@ pass and the passes' ranges of keys follow one another, as those of parts do (`p
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation_assets.lake.contracts import Contract, Rule
+from curation_assets.lake.contracts import VALUE_KINDS, Contract, Rule
 from curation_assets.lake.query import Source, connection, quoted, source
 
-PASS_ROWS = 8_000_000
+PASS_ROWS = 1_000_000
 """Rows counted in one pass, but for a part that has more."""
 
 SAMPLE_ROWS = 10_000
@@ -27,6 +28,8 @@ SAMPLE_GROUPS = 16
 """Row groups, or batches of an Arrow file, that the sample is taken from."""
 SAMPLE_CHARACTERS = 200
 """Of each text of the sample."""
+SAMPLE_BATCH = 64
+"""Rows of a sample whose whole texts are held at a time."""
 
 SHOWN_ROWS = 20
 """Rows named for a rule that is broken."""
@@ -63,12 +66,18 @@ class Table:
 
     def views(self, paths: Sequence[Path]) -> dict[str, Source]:
         """What the SQL of a pass sees: of inputs with the same parts, those of the pass."""
-        own, taken = {path.stem for path in self.data()}, {path.stem for path in paths}
         views: dict[str, Source] = {"this": source(paths)}
         for name, found in self.inputs.items():
-            aligned = own <= {path.stem for path in found}
-            views[name] = source([path for path in found if path.stem in taken] if aligned else found)
+            parts = self._parts.get(name)
+            views[name] = source(found if parts is None else [parts[path.stem] for path in paths])
         return {**views, **self.stats}
+
+    @cached_property
+    def _parts(self) -> dict[str, dict[str, Path]]:
+        """Of inputs that have all the parts of the table, the files by name of part."""
+        own = {path.stem for path in self.data()}
+        named = {name: {path.stem: path for path in found} for name, found in self.inputs.items()}
+        return {name: files for name, files in named.items() if own <= files.keys()}
 
 
 def differences(table: Table, contract: Contract, schema: pa.Schema) -> dict[str, str]:
@@ -117,12 +126,16 @@ def failing(table: Table, rule: Rule, contract: Contract) -> list[dict[str, Any]
     return [{name: shown(value) for name, value in row.items()} for row in found[:SHOWN_ROWS]]
 
 
-def sample(table: Table, schema: pa.Schema) -> pa.Table:
+def sample(table: Table, contract: Contract, schema: pa.Schema) -> pa.Table:
     """At most `SAMPLE_ROWS` rows, the same ones for the same files: the first of row groups that lie evenly over parts.
 
-    Without the columns that hold lists or bytes. Texts are cut to `SAMPLE_CHARACTERS`.
+    Of the columns of the key and those whose values a rule is about, without those that hold lists or bytes. Texts are
+    cut to `SAMPLE_CHARACTERS`.
     """
-    names = [one.name for one in schema if not (pa.types.is_nested(one.type) or _is_binary(one.type))]
+    ruled = {rule.columns[0] for rule in contract.rules(schema) if rule.kind in VALUE_KINDS}.union(contract.key)
+    names = [
+        one.name for one in schema if one.name in ruled and not (pa.types.is_nested(one.type) or _is_binary(one.type))
+    ]
     paths = [path for path in table.data() if table.rows[path.name]]
     chosen = evenly(paths, SAMPLE_GROUPS)
     taken = [schema.empty_table().select(names)]
@@ -213,7 +226,12 @@ def _groups(path: Path, names: list[str], most: int, rows: int) -> Iterator[pa.T
     with pq.ParquetFile(path) as file:
         chosen = evenly(range(file.num_row_groups), most)
         for index in chosen:
-            yield _cut(file.read_row_group(index, names, use_threads=False).slice(0, rows // len(chosen)))
+            left = rows // len(chosen)
+            for batch in file.iter_batches(SAMPLE_BATCH, row_groups=[index], columns=names, use_threads=False):
+                yield _cut(pa.Table.from_batches([batch.slice(0, left)]))
+                left -= batch.num_rows
+                if left <= 0:
+                    break
 
 
 def _cut(table: pa.Table) -> pa.Table:

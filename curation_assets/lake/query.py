@@ -6,7 +6,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from pathlib import Path
@@ -54,10 +54,16 @@ def connection(views: Mapping[str, Source], threads: int | None = None) -> Itera
     """A connection with views of its own, one for each source, to the DuckDB that this process has.
 
     That is in memory, bounded, and can reach no network. What does not fit into memory it spills to disk, see
-    `spilling_into`. Opening one takes a hundred times as long as connecting to it.
+    `spilling_into`. Opening one takes a hundred times as long as connecting to it. What its queries needed goes back to
+    the system when the context is left.
     """
     with _opened_once(threads, MEMORY_LIMIT, _spill_folder()).cursor() as con:
-        yield _viewing(con, views)
+        try:
+            yield _viewing(con, views)
+        finally:
+            # DuckDB's allocator keeps what is freed for as long as nobody asks it for more; a new limit empties it.
+            with suppress(duckdb.Error):
+                con.execute(f"SET memory_limit = {literal(MEMORY_LIMIT)}")
 
 
 @contextmanager

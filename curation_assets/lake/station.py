@@ -47,6 +47,7 @@ from curation_assets.lake.lake import (
     Manifest,
     Partition,
     Stats,
+    added,
     file_size,
     fingerprint,
     fingerprints,
@@ -344,7 +345,7 @@ def _stage(station: Station, lake: Lake, snapshot: str, engine: Engine, progress
             shared = {name: inputs[name] for name in station.shared}
             with _blamed(shared, engine, lake.verify) as since:
                 files, done = _make_parts(jobs, partition, committed, since, engine, progress, observed)
-            stats = _added(file.stats for file in files)
+            stats = added(file.stats for file in files)
             if UNSETTLED in stats:
                 note = f"the source lacks what {stats[UNSETTLED]:,} parts are made of: the next run asks again"
                 log.warning("%s: %s", partition.name, note)
@@ -503,7 +504,7 @@ def _make_parts(
             todo.append(job)
         else:
             files[name] = found
-    counters = Counter(_added(file.stats for file in files.values()))
+    counters = Counter(added(file.stats for file in files.values()))
     if progress:
         progress(len(files), len(jobs), counters)
     for made, seen in engine.map(run_part, todo):
@@ -552,10 +553,3 @@ def run_part(job: PartJob) -> tuple[File, Stats]:
         require_sound(job.recorded)
         raise
     return describe(job.target), writer.observed
-
-
-def _added(stats: Any) -> Stats:
-    total: Counter[str] = Counter()
-    for counters in stats:
-        total.update(counters)
-    return dict(total)

@@ -197,10 +197,12 @@ def tokens(recipe: Recipe) -> TokenStation:
                 "documents_are_tokenised",
                 "Every document has tokens of the vocabulary, as many as it says, and ends with its end-of-document "
                 "token; sampled ones decode to their text. Those taken down have a number and nothing else.",
+                by_parts=("corpus", "tombstones"),
             ),
             Check(
                 "corpus_and_tombstones_have_one_row",
                 "The table has exactly one row for each document of the corpus and each tombstone.",
+                by_parts=("corpus", "tombstones"),
             ),
             Check("text_bytes_are_tokenised", "The tokens spell as many bytes as the corpus has."),
         ),

@@ -83,7 +83,11 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
             }
         ),
         conservation=(
-            Check("corpus_is_what_was_kept", "Exactly the documents with the verdict `kept`, each with text."),
+            Check(
+                "corpus_is_what_was_kept",
+                "Exactly the documents with the verdict `kept`, each with text.",
+                by_parts=("verdicts",),
+            ),
             Check(
                 "text_bytes_are_conserved",
                 "Bytes of text = those extracted - those that the recorded edits take out + those they put in.",
@@ -92,8 +96,13 @@ def corpus(recipe: Recipe, documents: Key, languages: Key, edits: Mapping[Key, s
                     "columns": list(edits.values()),
                     "replacing": [column for column in edits.values() if column not in CUTTING_COLUMNS],
                 },
+                by_parts=("verdicts", *(key[-1] for key in edits)),
             ),
-            Check("corpus_is_masked", "Where personal data was found, its replacement stands in the text."),
+            Check(
+                "corpus_is_masked",
+                "Where personal data was found, its replacement stands in the text.",
+                by_parts=("pii_spans",),
+            ),
         ),
     )
 

@@ -17,7 +17,9 @@ from curation_assets.selection.showing import show_repetitions, show_weights
 REPETITIONS = pa.schema([("doc", pa.int64()), ("cluster_size", pa.int32()), ("repetitions", pa.int64())])
 SOFT = pa.schema([("doc", pa.int64()), ("commonness", pa.float64()), ("weight", pa.float64())])
 OF_CORPUS = Column(references="corpus.doc")
-KEPT_HAVE_ONE_ROW = Check("corpus_documents_have_one_row", "The table has exactly one row for each document kept.")
+KEPT_HAVE_ONE_ROW = Check(
+    "corpus_documents_have_one_row", "The table has exactly one row for each document kept.", by_parts=("corpus",)
+)
 
 
 def weight_stations(recipe: Recipe) -> list[SnapshotStation]:

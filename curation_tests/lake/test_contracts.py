@@ -84,8 +84,8 @@ def test_long_texts_are_judged_in_the_sample_and_named_by_it(tmp_path: Path) -> 
 def test_the_sample_is_bounded_the_same_and_from_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "SAMPLE_ROWS", 64)
     made = table(tmp_path, *([row(part << 32 | i, text="x" * 5000) for i in range(20)] for part in range(40)))
-    taken = metrics.sample(made, SCHEMA)
-    assert taken.equals(metrics.sample(made, SCHEMA))
+    taken = metrics.sample(made, Contract(), SCHEMA)
+    assert taken.equals(metrics.sample(made, Contract(), SCHEMA))
     assert taken.num_rows == 64
     assert len({doc >> 32 for doc in taken["doc"].to_pylist()}) == metrics.SAMPLE_GROUPS
     assert max(map(len, taken["text"].to_pylist())) == metrics.SAMPLE_CHARACTERS

@@ -106,3 +106,26 @@ def test_the_folder_is_chosen_for_the_while_alone(tmp_path: Path) -> None:
             assert chosen() == str(tmp_path / "b")
         assert chosen() == str(tmp_path / "a")
     assert chosen().startswith(tempfile.gettempdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads what Linux tells of a process")
+def test_memory_of_a_query_goes_back_to_the_system() -> None:
+    """A build of DuckDB whose allocator never keeps anything passes too."""
+    script = (
+        "import os, resource; from pathlib import Path; from curation_assets.lake.query import connection\n"
+        "def held(): return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') >> 20\n"
+        "with connection({}) as con: con.sql('SELECT 1').fetchall()\n"
+        "before = held()\n"
+        "with connection({}) as con:\n"
+        "    con.sql('SELECT count(DISTINCT i) FROM range(8000000) r(i)').fetchall()\n"
+        "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
+        "print(peak - before > 100, held() - before < 30)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ROOT},
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True True\n", "")

@@ -125,6 +125,38 @@ def test_a_station_writes_parts_and_a_manifest(lake: Lake) -> None:
     assert not partition.staging.exists()
 
 
+def test_a_large_table_is_checked_a_few_parts_at_a_time(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    execute = checks_module.execute
+
+    def counting(con, name, parameters=None):
+        seen.append(con.sql("SELECT count(*) FROM this").fetchall()[0][0])
+        return execute(con, name, parameters)
+
+    monkeypatch.setattr(checks_module, "execute", counting)
+    monkeypatch.setattr("curation_assets.lake.metrics.PASS_ROWS", 3)
+    run(numbers((1, 2), (3,), (4, 5, 6)), lake, SNAPSHOT, Inline())
+    check = Check("every_document_has_one_row", "one row each", by_parts=("documents",))
+    station = replace(products(), conservation=(check,))
+    (_, found) = run(station, lake, SNAPSHOT, Inline()).results
+    assert seen == [3, 3]
+    assert (found.passed, found.evidence["documents"], found.evidence["rows"]) == (True, 6, 6)
+    run(numbers((1, 2), (13, 3), (4, 5, 6)), lake, SNAPSHOT, Inline())
+    with pytest.raises(CheckFailed, match="'missing': 1"):
+        run(station, lake, SNAPSHOT, Inline())
+
+
+def test_a_table_that_lacks_a_part_is_checked_whole(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curation_assets.lake.metrics.PASS_ROWS", 1)
+    run(numbers((1, 2), (3,), (4,)), lake, SNAPSHOT, Inline())
+    check = Check("every_document_has_one_row", "one row each", by_parts=("documents",))
+    staged = run(replace(products(), conservation=(check,)), lake, SNAPSHOT, Inline())
+    manifest = staged.manifest.model_copy(update={"files": staged.manifest.files[:2]})
+    data = checks_module.Judged(staged.paths()[:2], manifest, staged.inputs, ("documents",))
+    (found,) = checks_module.judge([check], data)
+    assert (found.passed, found.evidence["missing"]) == (False, 1)
+
+
 def test_running_again_does_nothing(lake: Lake) -> None:
     run(numbers((1, 2), (3,)), lake, SNAPSHOT, Inline())
     run(products(), lake, SNAPSHOT, Inline())
