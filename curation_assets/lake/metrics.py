@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from curation_assets.lake.contracts import VALUE_KINDS, Contract, Rule
 from curation_assets.lake.query import Source, connection, quoted, source
 
-PASS_ROWS = 1_000_000
+PASS_ROWS = 250_000
 """Rows counted in one pass, but for a part that has more."""
 
 SAMPLE_ROWS = 10_000

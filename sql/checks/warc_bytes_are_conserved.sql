@@ -26,7 +26,8 @@ placed AS (
     SELECT
         warc_length,
         warc_file,
-        warc_offset < lag(warc_offset + warc_length, 1, 0) OVER (PARTITION BY warc_file ORDER BY doc) AS overlapping
+        -- Rows lie in the order of their files, and so they are looked at: nothing is sorted.
+        warc_file = lag(warc_file) OVER () AND warc_offset < lag(warc_offset + warc_length) OVER () AS overlapping
     FROM this
 ),
 records AS (
