@@ -8,11 +8,14 @@ import atexit
 import gc
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
@@ -89,18 +92,26 @@ def broken(rules: Sequence[Rule], frames: Frames) -> tuple[dict[str, int], dict[
     Raises:
         RuntimeError: an expectation could not be evaluated, which says nothing of the data.
     """
-    context = _context()
-    counted: dict[str, int] = {}
-    for result in _validate(context, "metrics", metric_expectations(rules, frames.rows), frames.metrics):
-        if not result.success:
-            says = result.expectation_config.meta["rule"]
-            counted[says] = sum(value or 0 for value in frames.metrics[says].to_pylist())
+    strict = [rule for rule in rules if not rule.sampled and rule.limit(frames.rows) == 0]
+    lenient = [rule for rule in rules if not rule.sampled and rule.limit(frames.rows) > 0]
+    # Counts are not negative: where all add up to nothing each rule is kept, and need not be asked for by itself.
+    columns = [rule.says for rule in strict]
+    none = _library().expectations.ExpectMulticolumnSumToEqual(column_list=columns, sum_total=0, meta={"rule": None})
+    failed = {_rule(one) for one in _failures(frames.metrics, [none, *metric_expectations(lenient, frames.rows)])}
+    if None in failed:
+        failed |= {_rule(one) for one in _failures(frames.metrics, metric_expectations(strict, frames.rows))}
+    counted = {
+        rule.says: sum(value or 0 for value in frames.metrics[rule.says].to_pylist())
+        for rule in rules
+        if rule.says in failed
+    }
     wanted = sample_expectations(rules, frames.sample.column_names, frames.sample.num_rows)
     found: dict[str, list[int]] = {}
     if wanted and frames.sample.num_rows:
-        for result in _validate(context, "sample", wanted, frames.sample):
-            if not result.success:
-                found[result.expectation_config.meta["rule"]] = list(result.result["unexpected_index_list"])
+        names = {_rule(result) for result in _failures(frames.sample, wanted)}
+        named = [one for one in wanted if one.meta["rule"] in names]
+        for result in _failures(frames.sample, named, "COMPLETE") if named else ():
+            found[_rule(result)] = list(result.result["unexpected_index_list"])
     return counted, found
 
 
@@ -154,18 +165,41 @@ def write_data_docs(name: str, snapshot: str, rules: Sequence[Rule], frames: Fra
     return index
 
 
+UNUSED = ("altair", "scipy.stats")
+"""What Great Expectations imports for expectations about distributions, of which there are none here: with all that
+these import in turn, 40 % of its time and 80 MB."""
+
+
 @cache
 def _library() -> Any:
     """Great Expectations, imported without the collector of cycles: a quarter of a million objects that stay are not
     looked through again and again, now or later."""
     gc.disable()
+    later = {name: _later(name) for name in UNUSED if name not in sys.modules}
+    sys.modules.update(later)
     try:
         import great_expectations
     finally:
+        for name, module in later.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
         gc.freeze()
         atexit.register(gc.unfreeze)
         gc.enable()
     return great_expectations
+
+
+def _later(name: str) -> ModuleType:
+    """What stands for a module until something of it is asked for."""
+    module = ModuleType(name)
+
+    def found(attribute: str) -> Any:
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+        return getattr(import_module(name), attribute)
+
+    module.__dict__["__getattr__"] = found
+    return module
 
 
 def _context() -> Any:
@@ -175,24 +209,27 @@ def _context() -> Any:
     return context
 
 
-def _validate(context: Any, name: str, expectations: Sequence[Any], table: pa.Table) -> list[Any]:
-    gx = _library()
-    source = context.data_sources.add_pandas(name).add_dataframe_asset(name)
-    batch = source.add_batch_definition_whole_dataframe(name).get_batch({"dataframe": table.to_pandas()})
+@cache
+def _frames() -> Any:
+    """What any frame is a batch of: set up once, which takes as long as to judge one."""
+    asset = _context().data_sources.add_pandas("frames").add_dataframe_asset("frames")
+    return asset.add_batch_definition_whole_dataframe("frames")
 
-    def validate(wanted: Sequence[Any], result_format: str) -> list[Any]:
-        suite = gx.ExpectationSuite(name=name, expectations=wanted)
-        results = batch.validate(suite, result_format=result_format).results
-        for result in results:
-            raised = [one for one in (result.exception_info or {}).values() if _is_raised(one)]
-            if raised or (result.exception_info or {}).get("raised_exception") is True:
-                raise RuntimeError(f"{result.expectation_config.type} could not be evaluated: {result.exception_info}")
-        return results
 
-    results = validate(expectations, "BOOLEAN_ONLY")
-    broken = {result.expectation_config.meta["rule"] for result in results if not result.success}
-    failed = [one for one in expectations if one.meta["rule"] in broken]
-    return validate(failed, "COMPLETE") if failed else []
+def _failures(table: pa.Table, expectations: Sequence[Any], result_format: str = "BOOLEAN_ONLY") -> list[Any]:
+    """Results of those expectations that a table does not meet."""
+    batch = _frames().get_batch({"dataframe": table.to_pandas()})
+    suite = _library().ExpectationSuite(name="frames", expectations=expectations)
+    results = batch.validate(suite, result_format=result_format).results
+    for result in results:
+        raised = [one for one in (result.exception_info or {}).values() if _is_raised(one)]
+        if raised or (result.exception_info or {}).get("raised_exception") is True:
+            raise RuntimeError(f"{result.expectation_config.type} could not be evaluated: {result.exception_info}")
+    return [result for result in results if not result.success]
+
+
+def _rule(result: Any) -> Any:
+    return result.expectation_config.meta["rule"]
 
 
 def _is_raised(info: Any) -> bool:
