@@ -99,3 +99,13 @@ def test_the_fork_server_starts_without_polars() -> None:
     """Its threads would be lost in the workers, which then wait for them forever."""
     code = "import curation_assets.preload, sys; sys.exit('polars' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_workers_start_without_what_none_of_them_needs_and_may_import_it() -> None:
+    code = (
+        "import curation_assets.preload, sys; found = {'pandas', 'scipy.linalg', 'cffi'} & set(sys.modules)\n"
+        "import pyarrow, scipy.linalg\n"
+        "series = pyarrow.table({'a': [1]}).to_pandas()['a']\n"
+        "sys.exit(bool(found) or pyarrow.array(series).to_pylist() != [1])"
+    )
+    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
