@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Union
 
 import duckdb
@@ -57,7 +58,7 @@ def connection(views: Mapping[str, Source], threads: int | None = None) -> Itera
     `spilling_into`. Opening one takes a hundred times as long as connecting to it. What its queries needed goes back to
     the system when the context is left.
     """
-    with _opened_once(threads, MEMORY_LIMIT, _spill_folder()).cursor() as con:
+    with _databases.get(threads, MEMORY_LIMIT, _spill_folder()).cursor() as con:
         try:
             yield _viewing(con, views)
         finally:
@@ -103,20 +104,55 @@ def spilling_into(folder: Path) -> Iterator[None]:
         yield
     finally:
         _SPILL.set(before)
-        if folder.exists():
-            _opened_once.cache_clear()
+        _databases.leave(folder)
 
 
 def _spill_folder() -> Path:
     return _SPILL.get() or Path(tempfile.gettempdir()) / f"curation-{os.getpid()}-{_RANDOM}"
 
 
-@lru_cache(maxsize=2)  # those of a station's parts and of its checks
-def _opened_once(threads: int | None, memory: str, spill: Path) -> duckdb.DuckDBPyConnection:
-    return _opened(threads, memory, spill)
+class _Databases:
+    """The DuckDBs of this process: one for each folder to spill into and each limit, opened as rarely as may be."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[int | None, str, Path], duckdb.DuckDBPyConnection] = {}
+        self._idle: dict[tuple[int | None, str], duckdb.DuckDBPyConnection] = {}
+        self._lock = Lock()
+        atexit.register(self.close)  # DuckDB complains of what outlives it
+
+    def get(self, threads: int | None, memory: str, spill: Path) -> duckdb.DuckDBPyConnection:
+        """The one that spills into a folder: one that is open, one that spilled nowhere, or a new one."""
+        with self._lock:
+            found = self._open.get((threads, memory, spill))
+            if found is None:
+                found = self._idle.pop((threads, memory), None)
+                if found is None:
+                    found = _opened(threads, memory, spill)
+                else:
+                    found.execute(f"SET temp_directory = {literal(str(spill))}")
+                self._open[threads, memory, spill] = found
+            return found
+
+    def leave(self, spill: Path) -> None:
+        """Keep those for other folders that did not spill into this one; the others end, and the folder with them."""
+        with self._lock:
+            for threads, memory, folder in [key for key in self._open if key[2] == spill]:
+                left = self._open.pop((threads, memory, folder))
+                if folder.exists() or (threads, memory) in self._idle:
+                    left.close()
+                else:
+                    self._idle[threads, memory] = left
+
+    def close(self) -> None:
+        """End all."""
+        with self._lock:
+            for one in (*self._open.values(), *self._idle.values()):
+                one.close()
+            self._open.clear()
+            self._idle.clear()
 
 
-atexit.register(_opened_once.cache_clear)  # DuckDB complains of what outlives it
+_databases = _Databases()
 
 
 def _opened(threads: int | None, memory: str, spill: Path) -> duckdb.DuckDBPyConnection:
