@@ -26,7 +26,7 @@ from curation_assets.lake.lake import (
     write_atomically,
 )
 from curation_assets.lake.metrics import SHOWN_ROWS, Table, differences, failing, metrics, sample, shown
-from curation_assets.lake.query import Source, connection, execute, source, statement
+from curation_assets.lake.query import Source, connection, execute, named, source, statement
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,9 @@ def judge(checks: Sequence[Check], data: Judged) -> list[CheckResult]:
     for check in stated:
         alike.setdefault(None if small else check.by_parts, []).append(check)
     for inputs, asked in alike.items():
+        texts = [f"{statement(check.sql)} {check.parameters}" for check in asked]
         for views in [data.views] if inputs is None else data.passes(inputs):
-            with connection(views) as con:
+            with connection(named(views, texts)) as con:
                 for check in asked:
                     rows[check.name] += execute(con, check.sql, check.parameters).to_pylist()
     return results + [CheckResult(check, *_verdict(rows[check.name])) for check in stated]

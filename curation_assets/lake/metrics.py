@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation_assets.lake.contracts import VALUE_KINDS, Contract, Rule
-from curation_assets.lake.query import Source, connection, quoted, source
+from curation_assets.lake.query import Source, connection, named, quoted, source
 
 PASS_ROWS = 250_000
 """Rows counted in one pass, but for a part that has more."""
@@ -97,11 +97,12 @@ def metrics(table: Table, rules: Sequence[Rule], schema: pa.Schema) -> pa.Table:
     """The metrics frame: one row a pass. Its columns: `rows`; for each rule, in its words, the rows that break it; and
     for columns with a range `least <column>` and `most <column>`."""
     counted = [rule for rule in rules if rule.kind not in ("columns", "rows") and not rule.sampled]
+    texts = ["this", *(f"{rule.breaks} {rule.of.references}" for rule in counted)]
     key = next((rule for rule in counted if rule.kind == "unique"), None)
     rows: list[dict[str, Any]] = []
     last: Any = None
     for paths in table.passes():
-        with connection(table.views(paths)) as con:
+        with connection(named(table.views(paths), texts)) as con:
             row = _count(con, counted)
             if key is not None and pa.types.is_integer(schema.field(key.columns[0]).type):
                 at = quoted(key.columns[0])

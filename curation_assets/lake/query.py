@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
@@ -72,6 +72,12 @@ def database(views: Mapping[str, Source]) -> Iterator[duckdb.DuckDBPyConnection]
     """The same for who changes settings: a DuckDB of its own."""
     with closing(_opened(None, MEMORY_LIMIT, _spill_folder())) as con:
         yield _viewing(con, views)
+
+
+def named(views: Mapping[str, Source], texts: Iterable[str]) -> dict[str, Source]:
+    """Those of some views whose names occur in SQL, in comments too: to view 90,000 files takes a second."""
+    words = set(re.findall(r"\w+", " ".join(texts)))
+    return {name: origin for name, origin in views.items() if name in words}
 
 
 def quoted(name: str) -> str:

@@ -45,7 +45,13 @@ from curation_assets.packing.shards import (
     write_shard,
 )
 from curation_assets.packing.showing import show_sequences, show_shards, show_tokenizer, show_tokens
-from curation_assets.packing.tokenizer import CONFIGURATION_FILE, save_tokenizer, saved_tokenizer, train_tokenizer
+from curation_assets.packing.tokenizer import (
+    CONFIGURATION_FILE,
+    END_OF_DOCUMENT,
+    save_tokenizer,
+    saved_tokenizer,
+    train_tokenizer,
+)
 from curation_assets.packing.tokens import tokenize, tokens_schema, tombstones
 from curation_assets.recipes.recipe import Packing, Recipe
 
@@ -106,6 +112,7 @@ def tokenizer(recipe: Recipe, given: Path | None) -> SnapshotStation:
 def make_tokenizer(job: SnapshotJob) -> Stats:
     """Copy the given tokenizer, or that of the shards that something was taken down from, or train one."""
     params: TokenizerParameters = job.params
+    end_of_document = params.end_of_document
     if params.given is not None:
         definition = params.given.read_bytes()
     elif kept := job.inputs["tombstones"].paths(TOKENIZER_FILE):
@@ -114,7 +121,8 @@ def make_tokenizer(job: SnapshotJob) -> Stats:
         sample = _sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed)
         job.say("training")
         definition = train_tokenizer(sample, params.vocabulary).encode()
-    made = save_tokenizer(definition, job.folder / TOKENIZER_FILE, params.end_of_document)
+        end_of_document = END_OF_DOCUMENT  # by its name it is the same object to who reads the files
+    made = save_tokenizer(definition, job.folder / TOKENIZER_FILE, end_of_document)
     texts = pa.array(
         islice(_sample(job.inputs["corpus"].paths(".parquet"), params.sample_bytes, params.seed), PROBED_DOCUMENTS),
         pa.large_string(),

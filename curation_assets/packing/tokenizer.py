@@ -201,7 +201,8 @@ class Tokenizer:
 
         A run that starts or ends inside a character gives U+FFFD there.
         """
-        return self._reference.decode([int(i) for i in ids], skip_special_tokens=False)
+        numbers = ids.tolist() if isinstance(ids, np.ndarray) else [int(i) for i in ids]
+        return self._reference.decode(numbers, skip_special_tokens=False)
 
     def _encode_reference(self, texts: pa.LargeStringArray, parallel: bool) -> tuple[np.ndarray, np.ndarray]:
         # One text at a time never touches the library's process-wide thread pool.

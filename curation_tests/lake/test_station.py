@@ -437,19 +437,12 @@ def test_a_manifest_of_an_earlier_version_can_be_read(lake: Lake) -> None:
 
 
 def test_checks_see_the_counters_of_every_input(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    real = checks_module.execute
-    monkeypatch.setattr(
-        checks_module,
-        "execute",
-        lambda con, name, parameters: (
-            seen.append(con.sql("SELECT value FROM documents_stats WHERE name = 'rows_out'").fetchall())
-            or real(con, name, parameters)
-        ),
-    )
+    text = "SELECT value = 2 AS passed, value FROM documents_stats WHERE name = 'rows_out'"
+    for module in ("checks", "query"):
+        monkeypatch.setattr(f"curation_assets.lake.{module}.statement", lambda name: text)
     run(numbers((1, 2)), lake, SNAPSHOT, Inline())
-    run(products(), lake, SNAPSHOT, Inline())
-    assert seen[-1] == [(2,)]
+    (_, found) = run(products(), lake, SNAPSHOT, Inline()).results
+    assert (found.passed, found.evidence) == (True, {"value": 2})
 
 
 def test_a_survey_decides_whether_a_source_is_read_again(lake: Lake) -> None:
