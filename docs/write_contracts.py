@@ -32,9 +32,9 @@ How a rule is judged:
 Conservation checks that match rows with those of other tables do it for as many parts at a time, with the counters of
 these parts, where the tables have the same parts.
 
-Both frames are judged by Great Expectations, by a suite each; the counts first all together, and rule by rule where they
-do not add up to nothing. `curation contract documents` prints a table's rules
-with what was found, and `curation contract documents --data-docs folder` writes Great Expectations' pages about them.
+Both frames are judged by Great Expectations, by a suite each; the counts first all together, and rule by rule where
+they do not add up to nothing. `curation contract documents` prints a table's rules with what was found, and `curation
+contract documents --data-docs folder` writes Great Expectations' pages about them.
 The library's pages would load styles, fonts and scripts from seven hosts, and write values as they are, markup or not.
 Here these are taken out, a content security policy forbids any other, and the pages show no value of the sample.
 
