@@ -52,9 +52,17 @@ REMOVALS = pa.schema(
     ]
 )
 CHECKS = (
-    Check("verdicts_are_conserved", "Documents = kept + dropped; every dropped one says why."),
+    Check(
+        "verdicts_are_conserved",
+        "Documents = kept + dropped; every dropped one says why.",
+        by_parts=("documents", "takedowns", "filter_verdicts"),
+    ),
     Check("verdicts_are_counted", "The counters of the manifest are those of the table."),
-    Check("kept_documents_survived", "Kept is what passed all gates and deduplications."),
+    Check(
+        "kept_documents_survived",
+        "Kept is what passed all gates and deduplications.",
+        by_parts=("takedowns", "filter_verdicts", "last"),
+    ),
 )
 
 

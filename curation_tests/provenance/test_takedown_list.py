@@ -143,7 +143,8 @@ def test_no_url_and_no_rule_breaks_it(
             continue
         docs = match(part, [asked])["doc"].to_pylist()
         assert docs == sorted(set(docs))
-        if kind == "url" or (kind == "pattern" and not value.strip().startswith("re:") and value == value.strip()):
+        # White space around a value is not part of it.
+        if value == value.strip() and (kind == "url" or (kind == "pattern" and not value.startswith("re:"))):
             assert len(urls) in docs, "a value is a spelling of itself"
 
 
