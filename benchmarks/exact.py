@@ -107,10 +107,10 @@ def main() -> None:
         "exact",
         rates["ours"],
         rates["dictionary"],
+        {"urls": urls[0] / urls[1]} if len(urls) > 1 else {},
         polars=rates["polars"],
         megabytes=results["ours"][1],
         urls=urls[0],
-        facts={"urls_peer": urls[1], "urls_ratio": urls[0] / urls[1]} if len(urls) > 1 else {},
     )
 
 
