@@ -64,7 +64,6 @@ _RUN_ROWS = 1 << 21
 _BUCKET_ROWS = 1 << 19
 _MOST_BUCKETS = 1 << 10  # every task reads a slice of every run
 _MOST_BANDS = 1 << 16  # a row holds the document's number and the band in one integer
-_BATCH_KEYS = 1 << 19
 
 
 @inner

@@ -183,6 +183,12 @@ def read_word(buffer: np.ndarray, position: int, size: int) -> np.uint64:
 
 
 @inner
+def first_bytes(word: np.uint64, count: int) -> np.uint64:
+    """A word with zeros behind its first bytes, one to eight of them."""
+    return word & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * count))
+
+
+@inner
 def marked_byte(marks: np.uint64) -> int:
     """Which byte of a word is the first of those whose highest bit is set; 8 if none is."""
     return int(np.int64(trailing_zeros(marks) >> np.uint64(3)))  # pyright: ignore[reportCallIssue]

@@ -273,10 +273,10 @@ def _is_counter(text: np.ndarray, position: int, end: int, classes: np.ndarray, 
 @inner
 def is_kept(text: np.ndarray, first: int, last: int, classes: np.ndarray, rules: Rules) -> bool:
     """Whether a line that is not empty passes the rules about its words and characters."""
-    longest_allowed = rules.max_word_length if rules.max_word_length else last - first
-    if rules.min_words or not has_spaces(text, first, last, longest_allowed, classes):
+    longest_allowed = rules.max_word_length
+    if rules.min_words or (longest_allowed > 0 and not has_spaces(text, first, last, longest_allowed, classes)):
         words, longest = spaced_words(text, first, last, classes)
-        if words < rules.min_words or (rules.max_word_length and longest > rules.max_word_length):
+        if words < rules.min_words or (longest_allowed and longest > longest_allowed):
             return False
     if rules.max_uppercase < 1 or rules.max_digits < 1:
         length = upper = digits = 0

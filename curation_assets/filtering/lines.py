@@ -15,7 +15,9 @@ from curation_assets.filtering.characters import (
 )
 from curation_assets.filtering.words import INTERSECTION, LENGTH, START, STOP
 
-_TITLES = np.array([int.from_bytes(title, "little") for title in (b"Mr", b"Mrs", b"Ms", b"Dr", b"St", b"vs")])
+_TITLES = np.array(
+    [int.from_bytes(title, "little") for title in (b"Mr", b"Mrs", b"Ms", b"Dr", b"St", b"vs")], np.uint64
+)
 
 
 @inner
@@ -126,19 +128,10 @@ def has_spaces(text: np.ndarray, start: int, end: int, size: int, classes: np.nd
 
 
 @inner
-def packed(text: np.ndarray, start: int, stop: int) -> int:
-    """At most eight bytes as one little-endian number, so that words are compared at once."""
-    value = 0
-    for i in range(start, stop):
-        value |= int(np.int64(text[i])) << 8 * (i - start)
-    return value
-
-
-@inner
 def _is_title(text: np.ndarray, start: int, stop: int) -> bool:
     if stop - start > 3:
         return False
-    word = packed(text, start, stop)
+    word = read_word(text, start, stop - start)
     found = False
     for title in _TITLES:
         found |= word == title

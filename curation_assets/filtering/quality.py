@@ -30,13 +30,12 @@ from curation_assets.filtering.definitions import (
 )
 from curation_assets.filtering.line_edits import AFTER, AFTER_EDIT, BEGIN, CUT, FIRST_EDIT, SOURCE, SOURCE_END
 from curation_assets.filtering.lines import last_character, sentences, stripped
-from curation_assets.filtering.repetition import first_index, hash_bytes, share
+from curation_assets.filtering.repetition import HASH_BASE, first_index, hash_bytes, share
 from curation_assets.filtering.words import INTERSECTION, LENGTH, START, STOP, UNION, doubled, segment
 
 SHORT_LINE = 30
 LONG_LINE = 200
 _LONGEST_LENGTH = 255
-_HASH_BASE = 6364136223846793005
 
 
 @inner
@@ -140,7 +139,7 @@ def _hash(text: np.ndarray, start: int, stop: int, fold: int) -> int:
         byte = int(np.int64(text[i]))
         if fold and 0x41 <= byte <= 0x5A:
             byte |= 0x20
-        value = value * _HASH_BASE + byte + 1
+        value = value * HASH_BASE + byte + 1
     return value
 
 
@@ -163,7 +162,7 @@ def stop_word_table(sets: Sequence[Collection[str]]) -> StopWords:
         for word in sorted(words):
             value = 0
             for byte in word.encode():
-                value = (value * _HASH_BASE + byte + 1) & 0xFFFFFFFFFFFFFFFF
+                value = (value * HASH_BASE + byte + 1) & 0xFFFFFFFFFFFFFFFF
             value -= value >> 63 << 64
             slot = (value ^ (value >> 32)) & (size - 1)
             while keys[size * first + slot] not in (0, value):

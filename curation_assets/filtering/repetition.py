@@ -7,7 +7,16 @@ match is about m**2 / 2**65 (3e-8 for a million).
 
 import numpy as np
 
-from curation_assets.filtering.characters import ALNUM, allocating, character_count, decode, inner, read_word
+from curation_assets.filtering.characters import (
+    ALNUM,
+    EACH,
+    allocating,
+    character_count,
+    decode,
+    first_bytes,
+    inner,
+    read_word,
+)
 from curation_assets.filtering.definitions import JUMPS, OVERLAPPING, Rules
 from curation_assets.filtering.lines import next_byte, stripped
 from curation_assets.filtering.words import LENGTH, START, STOP
@@ -15,7 +24,8 @@ from curation_assets.filtering.words import LENGTH, START, STOP
 _SEQUENCE_BASE = 3935559000370003845
 _MARK, _NEXT = np.uint64(1), np.uint64(2)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_POWERS = np.array([pow(6364136223846793005, k, 1 << 64) for k in range(65)], np.uint64).astype(np.int64)
+HASH_BASE = 6364136223846793005
+_POWERS = np.array([pow(HASH_BASE, k, 1 << 64) for k in range(65)], np.uint64).astype(np.int64)
 _PREFIX = 15
 """Bytes by which n-grams of five words are told apart before they are compared: five Han characters have as many."""
 
@@ -38,8 +48,7 @@ def hash_bytes(text: np.ndarray, start: int, stop: int) -> int:
         value ^= value >> np.uint64(29)
         start += 8
     if start < stop:
-        rest = read_word(text, start, 8) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(8 * (8 - stop + start)))
-        value = (value ^ rest) * _FACTOR
+        value = (value ^ first_bytes(read_word(text, start, 8), stop - start)) * _FACTOR
         value ^= value >> np.uint64(29)
     return int(np.int64(value))
 
@@ -407,10 +416,8 @@ def _raised(power: int, size: int) -> int:
 
 @inner
 def _digits(word: np.uint64, size: int) -> int:
-    """The bytes of a word, at most ``size``, each and one, as digits of a number in base _POWERS[1]."""
-    word += np.uint64(0x0101010101010101)
-    if size < 8:
-        word &= np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * size)
+    """The bytes of a word, at most ``size``, each and one, as digits of a number in base HASH_BASE."""
+    word = first_bytes(word + EACH, min(size, 8))
     value = int(np.int64(0))
     for k in range(8):
         value += np.int64(word >> np.uint64(8 * k) & np.uint64(0xFF)) * _POWERS[k]

@@ -35,6 +35,7 @@ from curation_assets.filtering.characters import (
     allocating,
     character_classes,
     decode,
+    first_bytes,
     inner,
     marked_byte,
     read_word,
@@ -295,9 +296,8 @@ def _segment(
                 word = read_word(text, stop, 8)
                 run = min(_letters(word), end - stop)
                 if run:
-                    inside = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * run)
-                    smalls |= word & _CASE & inside
-                    capitals |= ~word & _CASE & inside
+                    smalls |= first_bytes(word & _CASE, run)
+                    capitals |= first_bytes(~word & _CASE, run)
                     stop += run
             mark = np.int64(text[stop])
             is_last = stop >= end or mark <= 0x20
