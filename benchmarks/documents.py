@@ -26,7 +26,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
 from curation_assets.acquisition import http, sandbox
-from curation_assets.acquisition.documents import HTML, Extraction, read_documents
+from curation_assets.acquisition.documents import HTML, Extraction, make_finisher, read_documents
 from curation_assets.acquisition.extraction import make_extractor
 from curation_assets.acquisition.warc import Response, read_responses
 
@@ -90,7 +90,7 @@ def main() -> None:
     pages, settings = our_payloads(data), Extraction()
     limits = sandbox.Limits(settings.cpu_seconds, settings.memory_bytes, settings.wall_seconds)
     extractor = partial(make_extractor, settings.extractor, settings.favour_precision)
-    function = extractor()
+    function, finish = extractor(), make_finisher(settings.extractor)
 
     def bare_read() -> None:
         for record in ArchiveIterator(io.BytesIO(data), record_types=WarcRecordType.response):
@@ -110,12 +110,13 @@ def main() -> None:
 
     def our_extract() -> None:
         for charset, page in pages:
-            function(charset, page)
+            finish(*function(charset, page))
 
     def sandboxed() -> None:
         with sandbox.Sandbox(extractor, limits) as box:
-            for _ in box.map((None, page) for page in pages):
-                pass
+            for _, answer in box.map((None, page) for page in pages):
+                if isinstance(answer, tuple):
+                    finish(*answer)
 
     def bare_documents() -> None:
         for record in ArchiveIterator(io.BytesIO(data), record_types=WarcRecordType.response):

@@ -17,6 +17,7 @@ TEXT = "The harbour was quiet. Write to a.person@mail.test or ask 8.8.8.8 [1]\n\
 
 def part_kernels() -> None:
     """Call every kernel that workers use on next to nothing. Starts no thread: a fork server may do this."""
+    from curation_assets.acquisition.main_content import MainContent
     from curation_assets.deduplication.bloom import windows
     from curation_assets.deduplication.clusters import KeyJob, link
     from curation_assets.deduplication.exact import text_keys, url_keys
@@ -29,6 +30,7 @@ def part_kernels() -> None:
     from curation_assets.filtering.segmentation import word_boundaries
     from curation_assets.filtering.signals import annotate_signals
 
+    MainContent()(b"<body><p>The harbour was quiet.</p></body>", False)
     texts = pa.array([TEXT, None, "é"], pa.large_string())
     apply_edits(texts, annotate_signals(texts)["line_edits"].combine_chunks())
     for hash_function in ("sha1", "xxhash"):

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -34,7 +34,8 @@ from resiliparse.parse.encoding import detect_mime
 
 from curation_assets.acquisition import http, sandbox
 from curation_assets.acquisition.consent import header_signals
-from curation_assets.acquisition.extraction import Extractor, make_extractor
+from curation_assets.acquisition.extraction import Extractor, clean_text, make_extractor
+from curation_assets.acquisition.main_content import MainContent, TextTooLong
 from curation_assets.acquisition.warc import Damage, Response, WarcError, read_responses
 
 if TYPE_CHECKING:
@@ -145,9 +146,9 @@ def read_documents(
     if sandboxed:
         limits = sandbox.Limits(extraction.cpu_seconds, extraction.memory_bytes, extraction.wall_seconds)
         with sandbox.Sandbox(factory, limits) as box:
-            yield from _batches(box.map(rows), part)
+            yield from _batches(box.map(rows), make_finisher(extraction.extractor), part)
     else:
-        yield from _batches(_in_process(factory, rows), part)
+        yield from _batches(_in_process(factory, rows), make_finisher(extraction.extractor), part)
 
 
 def _counted(records: Iterable[Response | Damage], count: Callable[[str], None]) -> Iterator[Response | Damage]:
@@ -187,6 +188,7 @@ class _Row:
 
 _Payload = tuple[bytes, sandbox.Buffer]
 _Answer = tuple[bytes, bytes] | sandbox.Failure | None
+_Finisher = Callable[[bytes, bytes], tuple[dict[str, Any], bytes]]
 
 
 def _examine(
@@ -252,11 +254,11 @@ def _in_process(
         yield row, sandbox.call(function, *payload) if payload is not None else None
 
 
-def _batches(answers: Iterable[tuple[_Row, _Answer]], part: int) -> Iterator[pa.RecordBatch]:
+def _batches(answers: Iterable[tuple[_Row, _Answer]], finish: _Finisher, part: int) -> Iterator[pa.RecordBatch]:
     rows: list[_Row] = []
     first, text_bytes = part << 32, 0
     for row, answer in answers:
-        _complete(row, answer)
+        _complete(row, answer, finish)
         rows.append(row)
         text_bytes += len(row.text or b"")
         if len(rows) >= BATCH_ROWS or text_bytes >= BATCH_TEXT_BYTES:
@@ -267,18 +269,40 @@ def _batches(answers: Iterable[tuple[_Row, _Answer]], part: int) -> Iterator[pa.
         yield _batch(rows, first)
 
 
-def _complete(row: _Row, answer: _Answer) -> None:
+def make_finisher(extractor: Extractor) -> _Finisher:
+    """What makes fields and clean text of the answers of `make_extractor`'s function. For one thread.
+
+    The fields are those of the JSON; `verdict` is `text_empty` where there is no text and no other reason for it.
+    """
+    return partial(_finish, MainContent() if extractor == "resiliparse" else None)
+
+
+def _finish(main_content: MainContent | None, answer: bytes, content: bytes) -> tuple[dict[str, Any], bytes]:
+    fields = json.loads(answer)
+    if "verdict" in fields:
+        return fields, b""
+    quirks = fields.pop("quirks")
+    if main_content is not None:
+        try:
+            content = main_content(content, quirks)
+        except TextTooLong as error:
+            return fields | {"verdict": "extraction_memory", "detail": str(error)}, b""
+    text = clean_text(content)
+    return (fields, text) if text else (fields | {"verdict": "text_empty"}, b"")
+
+
+def _complete(row: _Row, answer: _Answer, finish: _Finisher) -> None:
     if isinstance(answer, sandbox.Failure):
         row.verdict, row.detail = answer.verdict, answer.detail
     elif answer is not None:
-        fields = json.loads(answer[0])
+        fields, text = finish(*answer)
         row.charset, row.charset_source = fields.get("charset"), fields.get("charset_source")
         row.title, row.language_declared = fields.get("title"), fields.get("language")
         row.verdict, row.detail = fields.get("verdict"), fields.get("detail")
         if fields.get("consent"):
             row.consent = sorted({*row.consent, *fields["consent"]})
         if row.verdict is None:
-            row.text = answer[1]
+            row.text = text
 
 
 def _batch(rows: list[_Row], first: int) -> pa.RecordBatch:

@@ -1,8 +1,11 @@
 """HTML to main text, title, declared language and opt-out signals.
 
-Two extractors: resiliparse's `extract_plain_text(main_content=True)` (used by DCLM) and trafilatura (used by RefinedWeb
-and FineWeb, which names `favour_precision`, no comments, `deduplicate`). Trafilatura's deduplication uses a memory of
-earlier pages by default, so that its output depends on their order; here each page has a memory of its own.
+Two extractors: resiliparse's `extract_plain_text(main_content=True)` (used by DCLM), for which resiliparse parses the
+page and `main_content` finds the text; and trafilatura (used by RefinedWeb and FineWeb, which names `favour_precision`,
+no comments, `deduplicate`). Trafilatura's deduplication uses a memory of earlier pages by default, so that its output
+depends on their order; here each page has a memory of its own.
+
+All this runs in the sandbox. `documents.make_finisher` does what is left to do with its answer.
 """
 
 from __future__ import annotations
@@ -11,10 +14,9 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html import ElementNode, HTMLTree
 
 from curation_assets.acquisition.consent import META_NAMES, meta_signals
 from curation_assets.acquisition.decoding import CharsetError, decode_html
@@ -26,6 +28,9 @@ Extractor = Literal["trafilatura", "resiliparse"]
 TITLE_CHARACTERS = 1000
 """At which titles are cut."""
 
+MAX_PARSED_BYTES = 1 << 26
+"""The longest body as the parser writes it. What repairs a page can make it many times longer."""
+
 _LANGUAGE_CHARACTERS = 35  # BCP 47, section 4.4.1: what a buffer for a language tag must hold
 _BODY_META_CHARACTERS = 8 << 10
 _META_SELECTOR = ", ".join(f'meta[name="{name}" i]' for name in sorted(META_NAMES))
@@ -34,43 +39,55 @@ _CONTROLS = bytes([*range(9), *range(11, 32), 127])
 
 
 class Page(NamedTuple):
-    """What a page gives: `text` and `title` are valid UTF-8 without control characters but newline and tab."""
+    """What a page gives: `content` is its main text, or the body that it is in; titles are one line."""
 
-    text: bytes
+    content: bytes
     title: str | None
     language: str | None
     consent: list[str]
+    quirks: bool
 
 
-def extract_page(html: str, extract: Callable[[str, HTMLTree], str | None]) -> Page:
-    """Parse once, read title, `lang` and meta elements from the tree, and have `extract` find the main text."""
+def read_page(html: str, find_text: Callable[[str], str | None] | None = None) -> Page:
+    """Parse a page and read title, `lang` and meta elements. Its content is what `find_text` finds, or its body."""
     tree = HTMLTree.parse(html)
     root = tree.document.document_element if tree.document is not None else None
     language = None
     if root is not None:
         language = _line(root.get_attribute("lang") or root.get_attribute("xml:lang"), _LANGUAGE_CHARACTERS)
+    if find_text is not None:
+        content = find_text(html) or ""
+    else:
+        content = tree.body.html if tree.body is not None else ""
     return Page(
-        clean_text(extract(html, tree) or ""),
+        content.encode("utf-8", "ignore"),
         _line(tree.title, TITLE_CHARACTERS),
         language,
         sorted(meta_signals(_meta_elements(html, tree))),
+        _has_quirks(tree),
     )
 
 
-def extract_resiliparse(html: str, tree: HTMLTree) -> str:
-    """The main text by resiliparse's rules, paragraphs separated by empty lines."""
-    return extract_plain_text(
-        tree, main_content=True, preserve_formatting=True, alt_texts=False, links=False, form_fields=False
-    )
+def _has_quirks(tree: HTMLTree) -> bool:
+    """Whether the page has no document type or an old one, so that names of classes are compared without case."""
+    kind = tree.document.doctype if tree.document is not None else None
+    if kind is None or kind.name != "html":
+        return True
+    if not kind.public_id and not kind.system_id:
+        return False
+    probe = tree.create_element("p")
+    assert isinstance(probe, ElementNode)
+    probe.class_name = "A"
+    return probe.matches(".a")
 
 
-def load_trafilatura(favour_precision: bool) -> Callable[[str, HTMLTree], str | None]:
+def load_trafilatura(favour_precision: bool) -> Callable[[str], str | None]:
     """Trafilatura as FineWeb calls it, except that duplicates are looked for within the page only."""
     import trafilatura
     from trafilatura.deduplication import LRUCache
     from trafilatura.settings import LRU_SIZE
 
-    def extract(html: str, tree: HTMLTree) -> str | None:
+    def find_text(html: str) -> str | None:
         return trafilatura.extract(
             html,
             favor_precision=favour_precision,
@@ -78,47 +95,52 @@ def load_trafilatura(favour_precision: bool) -> Callable[[str, HTMLTree], str | 
             deduplicate=LRUCache(maxsize=LRU_SIZE),
         )
 
-    return extract
+    return find_text
 
 
 def make_extractor(extractor: Extractor, favour_precision: bool) -> Function:
-    """A function for the sandbox: (HTTP charset label, body) to (JSON of the fields, text).
+    """A function for the sandbox: (HTTP charset label, body) to (JSON of the fields, content).
 
-    The JSON has `charset`, `charset_source`, `title`, `language`, `consent`, and `verdict` and `detail` where the page
-    is not usable (`charset_undecodable`, `text_empty`).
+    The JSON has `charset`, `charset_source`, `title`, `language`, `consent` and `quirks`, or, where the page is not
+    usable, `verdict` and `detail` (`charset_undecodable`, `extraction_memory`).
     """
-    extract = extract_resiliparse if extractor == "resiliparse" else load_trafilatura(favour_precision)
-    return partial(_answer, extract)
+    return partial(_answer, load_trafilatura(favour_precision) if extractor == "trafilatura" else None)
 
 
-def _answer(extract: Callable[[str, HTMLTree], str | None], charset: bytes, body: Buffer) -> tuple[bytes, bytes]:
+def _answer(find_text: Callable[[str], str | None] | None, charset: bytes, body: Buffer) -> tuple[bytes, bytes]:
     try:
         decoded = decode_html(body, charset.decode("latin-1") or None)
     except CharsetError as error:
-        return json.dumps({"verdict": "charset_undecodable", "detail": str(error)}).encode(), b""
-    page = extract_page(decoded.text, extract)
-    fields: dict[str, Any] = {
+        return _unusable("charset_undecodable", str(error))
+    page = read_page(decoded.text, find_text)
+    if len(page.content) > MAX_PARSED_BYTES:
+        return _unusable("extraction_memory", f"{len(page.content)} bytes of parsed HTML, of {MAX_PARSED_BYTES}")
+    fields = {
         "charset": decoded.charset,
         "charset_source": decoded.source,
         "title": page.title,
         "language": page.language,
         "consent": page.consent,
+        "quirks": page.quirks,
     }
-    if not page.text:
-        fields["verdict"] = "text_empty"
-    return json.dumps(fields).encode(), page.text
+    return json.dumps(fields).encode(), page.content
 
 
-def clean_text(text: str) -> bytes:
-    """UTF-8 without lone surrogates and without control characters except newline and tab, stripped."""
-    return text.encode("utf-8", "ignore").translate(None, _CONTROLS).strip()
+def _unusable(verdict: str, detail: str) -> tuple[bytes, bytes]:
+    return json.dumps({"verdict": verdict, "detail": detail}).encode(), b""
+
+
+def clean_text(text: bytes) -> bytes:
+    """UTF-8 without control characters except newline and tab, stripped."""
+    return text.translate(None, _CONTROLS).strip()
 
 
 def _line(text: str | None, characters: int) -> str | None:
     if not text:
         return None
     # Cut first: a title may be megabytes.
-    line = clean_text(" ".join(text[: 4 * characters].split())).decode()[:characters].strip()
+    words = " ".join(text[: 4 * characters].split())
+    line = clean_text(words.encode("utf-8", "ignore")).decode()[:characters].strip()
     return line or None
 
 

@@ -7,7 +7,8 @@ the child becomes a `Failure`, and a new child goes on with the next one. Linux 
 The child is a fresh interpreter, not a fork: it is safe to start from a process with threads. It ends with its parent,
 by the parent-death signal and by the end of its input.
 
-Bodies go through shared memory, which the child can only read; everything else goes through pipes.
+Bodies go through shared memory, which the child can only read, and long answers through shared memory of its own;
+everything else goes through pipes.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from curation_assets.acquisition import sandbox_child
 from curation_assets.acquisition.sandbox_child import (
+    ANSWER_BYTES,
     FRAME,
     NOISE_BYTES,
     RAISED,
     READY,
     RESULT,
+    Answers,
     Buffer,
     Function,
     describe,
@@ -272,11 +275,15 @@ class _Child:
         child_reads, self._requests = os.pipe()
         self._results, child_writes = os.pipe()
         self._stderr = os.memfd_create("sandbox-stderr")
+        answers = os.memfd_create("sandbox-answers")
+        os.ftruncate(answers, ANSWER_BYTES)
+        self._answers = Answers(answers)
         os.set_blocking(self._requests, False)
         os.set_blocking(self._results, False)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from {sandbox_child.__name__} import serve; serve({child_reads}, {child_writes}, {shared}, {os.getpid()})"
+            f"from {sandbox_child.__name__} import serve; "
+            f"serve({child_reads}, {child_writes}, {shared}, {answers}, {os.getpid()})"
         )
         try:
             self._process = subprocess.Popen(
@@ -285,15 +292,17 @@ class _Child:
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 env=os.environ | _KEEP_MEMORY,
-                pass_fds=(child_reads, child_writes, shared),
+                pass_fds=(child_reads, child_writes, shared, answers),
             )
         except BaseException:
             for descriptor in (self._requests, self._results, self._stderr):
                 os.close(descriptor)
+            self._answers.close()
             raise
         finally:
             os.close(child_reads)
             os.close(child_writes)
+            os.close(answers)
         self.queue(pickle.dumps((factory, limits.cpu_seconds, limits.memory_bytes)), 0, 0, b"")
         try:
             frame = self.read(_START_SECONDS)
@@ -354,12 +363,13 @@ class _Child:
         incoming = self._incoming
         if len(incoming) < FRAME.size:
             return None
-        kind, head, body, _ = FRAME.unpack_from(incoming)
+        kind, head, body, place = FRAME.unpack_from(incoming)
         middle = FRAME.size + head
-        end = middle + body
+        end = middle + (body if place < 0 else 0)
         if len(incoming) < end:
             return None
-        frame = kind, bytes(incoming[FRAME.size : middle]), bytes(incoming[middle:end])
+        answer = bytes(incoming[middle:end]) if place < 0 else self._answers.take(place, body)
+        frame = kind, bytes(incoming[FRAME.size : middle]), answer
         del incoming[:end]
         return frame
 
@@ -373,6 +383,7 @@ class _Child:
             self._process.kill()
             status = self._process.wait()
         self.noise = os.pread(self._stderr, NOISE_BYTES, 0).decode("utf-8", "replace")
+        self._answers.close()
         for descriptor in (self._requests, self._results, self._stderr):
             os.close(descriptor)
         return status

@@ -26,6 +26,9 @@ Function = Callable[[bytes, Buffer], tuple[bytes, bytes]]
 FRAME = struct.Struct("<BIIq")
 """What precedes each message: kind, bytes of head, bytes of body, where in shared memory the body is (or -1)."""
 
+ANSWER_BYTES = 4 << 20
+"""Shared memory for answers."""
+
 READY, RESULT, RAISED, MEMORY = range(4)
 """Kinds of message: the child has started, a result, an exception's text, out of memory. Requests are results."""
 
@@ -33,9 +36,47 @@ NOISE_BYTES = 1 << 16
 """What is kept of a child's standard error."""
 
 _PR_SET_PDEATHSIG = 1
+_PLACE = struct.Struct("<q")
+_SHORT = 1 << 12  # bytes that go as well through the pipe
 
 
-def serve(requests: int, results: int, shared: int, parent: int) -> None:
+class Answers:
+    """Shared memory in which the child leaves long answers, one after the other, round and round.
+
+    A place is a count of bytes since the beginning. The first eight bytes are the place up to which the parent has
+    taken them: it writes that, the child all else.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._memory = mmap.mmap(descriptor, 0)
+        self._size = len(self._memory) - _PLACE.size
+        self._next = 0
+
+    def put(self, answer: bytes) -> int:
+        """Copy an answer in; its place, or -1 if it is short or there is no room for it."""
+        size, count, place = self._size, len(answer), self._next
+        if place % size + count > size:
+            place += size - place % size  # not enough room before the end: go round
+        if count < _SHORT or place + count > _PLACE.unpack_from(self._memory)[0] + size:
+            return -1
+        start = _PLACE.size + place % size
+        self._memory[start : start + count] = answer
+        self._next = place + count
+        return place
+
+    def take(self, place: int, count: int) -> bytes:
+        """The answer at a place, whose memory then is free."""
+        start = _PLACE.size + place % self._size
+        answer = self._memory[start : start + count]
+        _PLACE.pack_into(self._memory, 0, place + count)
+        return answer
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._memory.close()
+
+
+def serve(requests: int, results: int, shared: int, answers: int, parent: int) -> None:
     """The child's side: answer the requests on one pipe on the other until the parent closes it. Never returns."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -48,6 +89,7 @@ def serve(requests: int, results: int, shared: int, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (NOISE_BYTES, NOISE_BYTES))  # of all files, only stderr is written
     memory = memoryview(mmap.mmap(shared, 0, access=mmap.ACCESS_READ))
+    room = Answers(answers)
     with open(requests, "rb", buffering=1 << 16) as source:
         head, _ = _read_frame(source, memory)
         factory, cpu_seconds, memory_bytes = pickle.loads(head)
@@ -56,7 +98,7 @@ def serve(requests: int, results: int, shared: int, parent: int) -> None:
         limit = pages * resource.getpagesize() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         gc.freeze()  # what is loaded stays; the collector need not look at it again
-        _write_frame(results, READY, b"", b"")
+        _write_frame(results, room, READY, b"", b"")
         while True:
             head, body = _read_frame(source, memory)
             os.ftruncate(2, 0)
@@ -69,7 +111,7 @@ def serve(requests: int, results: int, shared: int, parent: int) -> None:
             except BaseException as error:  # a panic in Rust is no Exception
                 kind, head, body = RAISED, describe(error).encode("utf-8", "replace"), b""
             signal.setitimer(signal.ITIMER_PROF, 0)
-            _write_frame(results, kind, head, body)
+            _write_frame(results, room, kind, head, body)
 
 
 def drop_written(pieces: deque[memoryview], written: int) -> None:
@@ -97,8 +139,11 @@ def _read_frame(source: BinaryIO, memory: memoryview) -> tuple[bytes, Buffer]:
     return head, body
 
 
-def _write_frame(results: int, kind: int, head: bytes, body: bytes) -> None:
-    pieces = deque([memoryview(FRAME.pack(kind, len(head), len(body), -1) + head), memoryview(body)])
+def _write_frame(results: int, room: Answers, kind: int, head: bytes, body: bytes) -> None:
+    place = room.put(body)
+    pieces = deque([memoryview(FRAME.pack(kind, len(head), len(body), place) + head)])
+    if place < 0:
+        pieces.append(memoryview(body))
     try:
         while pieces:
             drop_written(pieces, os.writev(results, list(pieces)))

@@ -206,7 +206,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction, loss: Lo
         description=f"One row per response record: where it lies in its WARC file, what its headers say, its "
         f"text as extracted by {extraction.extractor} ({source[extraction.extractor]}). A record that cannot be used "
         "is a row with a verdict.",
-        version="4",
+        version="5",
         libraries=("fastwarc", *parsers, "tldextract"),
         params=extraction,
         extraction=extraction,

@@ -157,7 +157,7 @@ def hostile_factory(*_: object) -> sandbox.Function:
         for command in ("sum", "segfault", "huge", "raise"):
             if f"please {command}".encode() in bytes(body):
                 run(command.encode(), bytearray())
-        return b"{}", b"fine"
+        return b'{"quirks": false}', b"<body>fine</body>"
 
     return extract
 
@@ -179,10 +179,13 @@ def test_hostile_pages_cost_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["record_id"] for row in rows] == [name(i) for i in range(7)]
 
 
-def test_a_quadratic_page_times_out() -> None:
-    data = b"".join(member(record(i, http_block(html))) for i, html in enumerate([page(), b"<div>" * 50_000, page()]))
-    rows = table(data, extraction=Extraction(cpu_seconds=0.5), sandboxed=True)
-    assert [row["verdict"] for row in rows] == [None, "extraction_timeout", None]
+def test_a_deep_page_takes_no_longer_than_others() -> None:
+    # resiliparse's own extraction takes minutes for it.
+    pages = [page(), b"<div>" * 50_000 + b"the lantern is still lit", page()]
+    data = b"".join(member(record(i, http_block(html))) for i, html in enumerate(pages))
+    rows = table(data, extraction=Extraction(cpu_seconds=2), sandboxed=True)
+    assert [row["verdict"] for row in rows] == [None, None, None]
+    assert rows[1]["text"] == "the lantern is still lit"
 
 
 @pytest.mark.parametrize("extractor", ["resiliparse", "trafilatura"])
@@ -267,8 +270,7 @@ def test_what_the_hostile_snapshot_must_contain() -> None:
         for key in expected
         if expected[key]["must_contain"] not in (rows[key]["text"] or "")  # type: ignore[operator]
     ]
-    # Its extraction is quadratic in the depth; 50,000 levels exceed any sensible bound.
-    assert missing == ["50,000 nested div elements"]
+    assert not missing
 
 
 @pytest.mark.parametrize("data", [b"<html>404</html>", gzip.compress(b"<html>404</html>")], ids=["plain", "gzip"])

@@ -7,14 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.acquisition.extraction import (
-    TITLE_CHARACTERS,
-    Extractor,
-    clean_text,
-    extract_page,
-    extract_resiliparse,
-    make_extractor,
-)
+from curation_assets.acquisition import extraction
+from curation_assets.acquisition.documents import make_finisher
+from curation_assets.acquisition.extraction import TITLE_CHARACTERS, Extractor, clean_text, make_extractor
 
 PROSE = (
     "The harbour town of Lindow keeps its market on the second Saturday of the month. Farmers bring apples, honey and "
@@ -35,8 +30,9 @@ def page(head: str = "", body: str = "", lang: str = 'lang="en"') -> str:
 
 
 def read(html: str, extractor: Extractor = "resiliparse") -> tuple[dict[str, object], str]:
-    fields, text = make_extractor(extractor, True)(b"utf-8", html.encode("utf-8", "surrogatepass"))
-    return json.loads(fields), text.decode()
+    answer = make_extractor(extractor, True)(b"utf-8", html.encode("utf-8", "surrogatepass"))
+    fields, text = make_finisher(extractor)(*answer)
+    return fields, text.decode()
 
 
 @pytest.mark.parametrize("extractor", ["resiliparse", "trafilatura"])
@@ -125,13 +121,21 @@ def test_trafilatura_does_not_remember_earlier_pages() -> None:
 
 @pytest.mark.parametrize("tag", ["b", "table", "span"])
 def test_deep_nesting(tag: str) -> None:
-    html = f"<body>{f'<{tag}>' * 20_000}the lantern is still lit"
-    assert b"the lantern is still lit" in extract_page(html, extract_resiliparse).text
+    assert "the lantern is still lit" in read(f"<body>{f'<{tag}>' * 20_000}the lantern is still lit")[1]
+
+
+def test_a_page_that_the_parser_makes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Elements that nobody closes are opened again in every paragraph.
+    html = "<p>" + "".join(f"<font size={number}>" for number in range(100)) + "</p><p>tide" * 100
+    monkeypatch.setattr(extraction, "MAX_PARSED_BYTES", 100_000)
+    fields, text = read(html)
+    assert (fields["verdict"], text) == ("extraction_memory", "")
+    assert "of parsed HTML, of 100000" in str(fields["detail"])
 
 
 @given(st.text())
 def test_clean_text(text: str) -> None:
-    cleaned = clean_text(text + "\ud800\x00\x1f tail")
+    cleaned = clean_text((text + "\x00\x1f tail").encode("utf-8", "ignore"))
     kept = [c for c in text if unicodedata.category(c) != "Cs" and (ord(c) >= 32 or c in "\n\t") and c != "\x7f"]
     assert cleaned == ("".join(kept) + " tail").encode().strip()
 
@@ -155,6 +159,6 @@ TAGS = [
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(TAGS), st.text(max_size=20)), max_size=30))
 def test_any_page(pieces: list[str]) -> None:
-    found = extract_page("".join(pieces), extract_resiliparse)
-    found.text.decode()
-    assert found.title is None or found.title.strip()
+    fields, _ = read("".join(pieces))
+    title = fields.get("title")
+    assert title is None or str(title).strip()
