@@ -31,7 +31,7 @@ from curation_assets.acquisition.extraction import make_extractor
 from curation_assets.acquisition.warc import Response, read_responses
 
 PAGES = 800
-REPEATS = 3
+REPEATS = 9
 
 
 def invented_warc(pages: int) -> bytes:
@@ -115,8 +115,8 @@ def main() -> None:
     def sandboxed() -> None:
         with sandbox.Sandbox(extractor, limits) as box:
             for _, answer in box.map((None, page) for page in pages):
-                if isinstance(answer, tuple):
-                    finish(*answer)
+                assert answer is not None and not isinstance(answer, sandbox.Failure)
+                finish(*answer)
 
     def bare_documents() -> None:
         for record in ArchiveIterator(io.BytesIO(data), record_types=WarcRecordType.response):

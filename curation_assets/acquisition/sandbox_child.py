@@ -37,6 +37,7 @@ NOISE_BYTES = 1 << 16
 
 _PR_SET_PDEATHSIG = 1
 _PLACE = struct.Struct("<q")
+_LAST_PLACE = (1 << 63) - 1
 _SHORT = 1 << 12  # bytes that go as well through the pipe
 
 
@@ -68,7 +69,7 @@ class Answers:
         """The answer at a place, whose memory then is free."""
         start = _PLACE.size + place % self._size
         answer = self._memory[start : start + count]
-        _PLACE.pack_into(self._memory, 0, place + count)
+        _PLACE.pack_into(self._memory, 0, (place + count) & _LAST_PLACE)
         return answer
 
     def close(self) -> None:

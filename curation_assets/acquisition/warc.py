@@ -88,8 +88,6 @@ def _read_sound(window: Window, gzip: bool, max_record_bytes: int) -> Iterator[R
                 bare_url(get(WarcHeader.WARC_TARGET_URI)),
                 parse_date(get(WarcHeader.WARC_DATE)),
                 get(WarcHeader.WARC_IDENTIFIED_PAYLOAD_TYPE),
-                get(WarcHeader.WARC_PAYLOAD_DIGEST),
-                get(WarcHeader.WARC_TRUNCATED),
                 block,
             )
 

@@ -26,8 +26,6 @@ class Response(NamedTuple):
     url: str | None
     date: datetime | None
     payload_type: str | None
-    payload_digest: str | None
-    truncated: str | None
     block: bytes
 
 
@@ -91,8 +89,6 @@ class Head(NamedTuple):
             bare_url(get("warc-target-uri")),
             parse_date(get("warc-date")),
             get("warc-identified-payload-type"),
-            get("warc-payload-digest"),
-            get("warc-truncated"),
             block,
         )
 
@@ -116,6 +112,8 @@ def parse_date(value: str | None) -> datetime | None:
         return None
     try:
         date = datetime.fromisoformat(value.strip())
+        if date.tzinfo is UTC:
+            return date
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -63,7 +63,6 @@ def test_every_response_with_its_place_and_headers() -> None:
     assert first.url == "https://example.com/0"
     assert first.date == datetime(2025, 3, 15, 11, 21, 46, tzinfo=UTC)
     assert first.payload_type == "text/html"
-    assert first.payload_digest is None
 
 
 def test_a_range_read_gives_the_record_again() -> None:
