@@ -101,6 +101,7 @@ def _words(text: str) -> np.ndarray:
     return table
 
 
+_LT, _GT, _SLASH, _BANG, _QUERY, _AMPERSAND, _QUOTE, _EQUALS, _DASH, _SPACE = b'<>/!?&"=- '
 _A, _FOOTER, _MATH, _PLAINTEXT, _SCRIPT, _SVG, _TEMPLATE = map(
     TAGS.__getitem__, _names("a footer math plaintext script svg template")
 )
@@ -142,7 +143,7 @@ _KEYS, _TAG_OF_KEY = _name_table()
 @inner
 def is_space(byte: np.uint8 | np.ndarray) -> bool:
     """Whether a byte is white space of ASCII."""
-    return (byte == 32) | (np.uint8(byte - 9) < 5)
+    return (byte == _SPACE) | (np.uint8(byte - 9) < 5)
 
 
 @inner
@@ -220,14 +221,14 @@ def _attributes(html: np.ndarray, at: int, node: np.ndarray, quirks: bool) -> tu
     Returns where they end, and how many of the signs of a main content the element bears.
     """
     size, matches = len(html), 0
-    while at < size and html[at] == 32:
+    while at < size and html[at] == _SPACE:
         name = at + 1
         at = name + 1
-        while at < size and html[at] != 61:  # =
+        while at < size and html[at] != _EQUALS:
             at += 1
         end = at
         start = at + 2  # ="
-        at = _find(html, start, 34)
+        at = _find(html, start, _QUOTE)
         length = end - name
         if length == 5:
             if _equals(html, name, end, _CLASS):
@@ -306,23 +307,25 @@ def reference(html: np.ndarray, at: int) -> tuple[int, int]:
     size = len(html)
     if at + 3 < size and html[at + 2] == 116 and html[at + 3] == 59:  # t;
         if html[at + 1] == 108:
-            return 60, 4
+            return _LT, 4
         if html[at + 1] == 103:
-            return 62, 4
+            return _GT, 4
     if at + 4 < size and html[at + 1] == 97 and html[at + 2] == 109 and html[at + 3] == 112 and html[at + 4] == 59:
-        return 38, 5
+        return _AMPERSAND, 5
     if at + 5 < size and html[at + 5] == 59:
         if html[at + 1] == 110 and html[at + 2] == 98 and html[at + 3] == 115 and html[at + 4] == 112:
             return 160, 6
         if html[at + 1] == 113 and html[at + 2] == 117 and html[at + 3] == 111 and html[at + 4] == 116:
-            return 34, 6
-    return 38, 1
+            return _QUOTE, 6
+    return _AMPERSAND, 1
 
 
 @inner
 def _closes(html: np.ndarray, at: int, start: int, end: int) -> bool:
     """Whether an end tag with the name html[start:end] stands at `at`."""
-    return at + 1 < len(html) and html[at] == 60 and html[at + 1] == 47 and _named(html, at + 2, start, end - start)
+    return (
+        at + 1 < len(html) and html[at] == _LT and html[at + 1] == _SLASH and _named(html, at + 2, start, end - start)
+    )
 
 
 @inner
@@ -337,11 +340,11 @@ def _named(html: np.ndarray, at: int, start: int, length: int) -> bool:
         if byte != html[start + index]:
             return False
     after = html[at + length]
-    return after == 62 or after == 47 or is_space(after)
+    return after in (_GT, _SLASH) or is_space(after)
 
 
 @inner
-def _literal_end(html: np.ndarray, at: int, start: int, end: int, tag: int, foreign: int) -> int:
+def _literal_end(html: np.ndarray, at: int, start: int, end: int, tag: int, foreign: bool) -> int:
     """Where the text without references ends that begins at `at`, in an element whose name is html[start:end].
 
     What is written there may look like tags. In SVG and MathML (`foreign`) it may also be tags; nobody reads those.
@@ -349,26 +352,26 @@ def _literal_end(html: np.ndarray, at: int, start: int, end: int, tag: int, fore
     size, length = len(html), end - start
     if tag == _PLAINTEXT:
         for back in range(size - 1, at - 1, -1):
-            if html[back] == 60 and _closes(html, back, start, end):
+            if html[back] == _LT and _closes(html, back, start, end):
                 return back
         return size
-    at = _find(html, at, 60)
+    at = _find(html, at, _LT)
     comment, double = False, False  # a script may write <!-- and then whole scripts
     while at < size:
-        if html[at] == 60:
+        if html[at] == _LT:
             if _closes(html, at, start, end):
                 if not double:
                     return at
                 double = False
             elif tag == _SCRIPT and not foreign and at + 3 < size:
-                if html[at + 1] == 33 and html[at + 2] == 45 and html[at + 3] == 45:
+                if html[at + 1] == _BANG and html[at + 2] == _DASH and html[at + 3] == _DASH:
                     comment = True
                     at += 2  # its dashes may also end it: <!-->
                     continue
                 double = double or (comment and _named(html, at + 1, start, length))
-        elif html[at] == 45 and comment and at + 2 < size and html[at + 1] == 45 and html[at + 2] == 62:
+        elif html[at] == _DASH and comment and at + 2 < size and html[at + 1] == _DASH and html[at + 2] == _GT:
             comment = double = False
-        at = at + 1 if comment else _find(html, at + 1, 60)
+        at = at + 1 if comment else _find(html, at + 1, _LT)
     return size
 
 
@@ -390,7 +393,7 @@ def _find(html: np.ndarray, at: int, byte: int) -> int:
 @inner
 def _find_markup(html: np.ndarray, at: int) -> int:
     """The first `<` or `&` from `at` on; the end of the page if there is none."""
-    size, tag, ampersand = len(html), EACH * np.uint64(60), EACH * np.uint64(38)
+    size, tag, ampersand = len(html), EACH * np.uint64(_LT), EACH * np.uint64(_AMPERSAND)
     while at + 8 <= size:
         word = read_word(html, at, 8)
         other = word ^ ampersand
@@ -399,7 +402,7 @@ def _find_markup(html: np.ndarray, at: int) -> int:
         if marks:
             return at + marked_byte(marks)
         at += 8
-    while at < size and html[at] != 60 and html[at] != 38:
+    while at < size and html[at] != _LT and html[at] != _AMPERSAND:
         at += 1
     return at
 
@@ -432,7 +435,7 @@ def _add_text(html: np.ndarray, at: int, end: int, node: np.ndarray, text: np.nd
             stop = _find_markup(html, at)
             _copy(html, at, stop, text, state)
             at = stop
-            if at >= size or html[at] == 60:
+            if at >= size or html[at] == _LT:
                 break
             character, length = reference(html, at)
             written = state[WRITTEN]
@@ -486,15 +489,15 @@ def read_tree(
         with a class or role that says so, if there is one only; else the body.
     """
     size, at, count, opened = len(html), 0, 0, 0
-    text[0] = 0
+    text[0] = links[0] = 0
     state[WRITTEN] = 1
     top, template, matches, root = -1, -1, 0, 0
     while at < size:
-        markup = html[at] == 60
+        markup = html[at] == _LT
         following = html[at + 1] if markup and at + 1 < size else 0
-        if following == 47:
+        if following == _SLASH:
             start = at + 2
-            while at < size and html[at] != 62:
+            while at < size and html[at] != _GT:
                 at += 1
             tag = _tag_of(html, start, at)
             at += 1
@@ -513,21 +516,21 @@ def read_tree(
         node[PARENT] = top
         count += 1
         node[AFTER] = count
-        if following == 33:
+        if following == _BANG:
             node[TAG] = COMMENT
             at += 6
-            while at < size and not (html[at] == 62 and html[at - 1] == 45 and html[at - 2] == 45):
+            while at < size and not (html[at] == _GT and html[at - 1] == _DASH and html[at - 2] == _DASH):
                 at += 1
             at += 1
-        elif following == 63:  # <?...>, as some servers leave it in their pages
+        elif following == _QUERY:  # <?...>, as some servers leave it in their pages
             node[TAG] = COMMENT
-            while at < size and html[at] != 62:
+            while at < size and html[at] != _GT:
                 at += 1
             at += 1
         elif markup:
             start = at + 1
             at = start
-            while at < size and html[at] != 32 and html[at] != 62:
+            while at < size and html[at] != _SPACE and html[at] != _GT:
                 at += 1
             end = at
             tag = _tag_of(html, start, end)
@@ -553,8 +556,6 @@ def read_tree(
                 top = count - 1
                 if tag == _TEMPLATE and template < 0:
                     template = top
-                if (tag in (_SVG, _MATH)) and foreign < 0:
-                    foreign = top
                 if KINDS[tag] & LITERAL:
                     end = _literal_end(html, at, start, end, tag, foreign)
                     if end > at:
@@ -569,7 +570,7 @@ def read_tree(
         elif template < 0:
             at = _add_text(html, at, -1, node, text, state)
         else:
-            at = _find(html, at, 60)
+            at = _find(html, at, _LT)
     while top >= 0:
         _close(nodes[top], count, opened, state)
         top = nodes[top, PARENT]

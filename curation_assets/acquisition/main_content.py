@@ -79,6 +79,7 @@ _LENGTH, _MARGIN, _LISTS, _ROWS, _BULLET, _PREFIX = range(6)
 _PENDING, _HAS_TEXT, _TAG, _DEPTH, _PRE_DEPTH, _ENDED, _IS_BLOCK, _BREAKS = range(6, 14)
 _STATES = 14
 
+_AMPERSAND = ord("&")
 _SPACE = np.frombuffer(b" ", np.uint8)
 _Tables = tuple[np.ndarray, np.ndarray, np.ndarray, int]
 """Columns, moves, meanings and start of `boilerplate.Automaton`."""
@@ -195,7 +196,7 @@ def _search(html: np.ndarray, start: int, end: int, state: int, found: int, name
     while at < end:
         byte = html[at]
         length = 1
-        if byte == 38:
+        if byte == _AMPERSAND:
             character, length = reference(html, at)
             byte = np.uint8(character)
         state = moves[state, columns[byte]]
