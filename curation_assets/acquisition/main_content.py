@@ -86,12 +86,15 @@ _Tables = tuple[np.ndarray, np.ndarray, np.ndarray, int]
 
 _START_BYTES = 1 << 20
 _KEPT_BYTES = 8 << 20
-MAX_BYTES = 1 << 28
+MAX_NODES = 1 << 22
+"""The most elements and texts of a page."""
+
+MAX_BYTES = 1 << 27
 """The most text of a page. Lists in lists are indented, so that a page of some megabytes can stand for terabytes."""
 
 
 class TextTooLong(ValueError):
-    """The main text of a page would be longer than `MAX_BYTES`."""
+    """A page has more than `MAX_NODES` nodes, or its main text would be longer than `MAX_BYTES`."""
 
 
 class MainContent:
@@ -103,7 +106,7 @@ class MainContent:
     def _make_room(self, size: int) -> None:
         """Memory for a page and a text of so many bytes. What is not touched costs nothing."""
         self._room = size
-        nodes = size // 4
+        nodes = min(size // 4, MAX_NODES)
         self._nodes = np.empty((nodes, NODE_COLUMNS), np.int32)
         self._links = np.empty(nodes + 1, np.int64)
         self._stacks = np.empty((2, nodes), np.int64)
@@ -116,7 +119,7 @@ class MainContent:
         document type or an old one, in which case names of classes are compared without case.
 
         Raises:
-            TextTooLong: there is more than `MAX_BYTES` of it.
+            TextTooLong: there is more than `MAX_BYTES` of it, or of `MAX_NODES` elements and texts.
         """
         tables = automaton()
         page = np.frombuffer(html, np.uint8)
@@ -141,7 +144,7 @@ class MainContent:
             if length >= 0:
                 return out[:length].tobytes()
             if self._room >= MAX_BYTES:
-                raise TextTooLong(f"{MAX_BYTES} bytes of text")
+                raise TextTooLong(f"{MAX_BYTES} bytes of text, or {MAX_NODES} elements")
             self._make_room(2 * self._room)
 
 

@@ -200,6 +200,16 @@ def test_indentation_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         MainContent()(html.encode(), False)
 
 
+def test_elements_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_content, "MAX_BYTES", 1 << 22)
+    monkeypatch.setattr(main_content, "MAX_NODES", 1000)
+    search = MainContent()
+    assert search(b"<body>" + b"<hr>" * 990 + b"tide</body>", False) == b"tide"
+    with pytest.raises(TextTooLong, match="1000 elements"):
+        search(b"<body>" + b"<hr>" * 1000 + b"tide</body>", False)
+    assert search(b"<body>tide</body>", False) == b"tide"
+
+
 def pattern(names: tuple[str, ...], cased: bool) -> re.Pattern[str]:
     """The names as a regular expression: the obvious way to search for them."""
     signs = {"^": r"\A", "$": r"\Z", ".": r"[ \t\n\v\f\r]", "!": r"[ \t\n\v\f\r]?", ",": r"[ \t\n\v\f\r]*"}
