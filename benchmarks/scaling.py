@@ -4,10 +4,10 @@
 
 SOURCE is a local folder in Common Crawl's layout. The snapshot's WARC file of median size is listed PARTS times (16),
 so that no part is larger than another, and the stations up to the MinHash signatures run over them with an empty lake.
-A worker is held to one core of the machine, with the sandbox of its own, which otherwise takes a part of another; a Ray
-worker is a node. The local pool's driver shares the cores of its workers. Workers are warm: the embedded sample went
-through them first. Needs a quiet machine with two cores to spare; without arguments the sample's file is taken, which
-is nothing but overhead.
+All processes are held to as many cores of the machine as there are workers: the driver and Ray's head share them with
+the workers, so that one worker has no more to itself than each of two. A worker is held to one core, with its sandbox;
+a Ray worker is a node. Workers are warm: the embedded sample went through them first. Needs a quiet machine with two
+cores to spare; without arguments the sample's file is taken, which is nothing but overhead.
 """
 
 import gzip
@@ -77,9 +77,19 @@ def measure(mirror: Path, snapshot: str, sample: Path, folder: Path, engine: Eng
 
 
 def measure_locally(workers: int, mirror: Path, snapshot: str, sample: Path, folder: Path) -> Walls:
-    """`measure` with a pool of this machine, all of it on as many cores as there are workers; for a new process."""
+    """`measure` with a pool of this machine; for a new process."""
     with held_to(range(workers)), LocalEngine(workers) as engine:
         return measure(mirror, snapshot, sample, folder, engine)
+
+
+def measure_on_ray(workers: int, mirror: Path, snapshot: str, sample: Path, folder: Path) -> Walls:
+    """`measure` with a cluster of as many nodes; for a new process."""
+    with held_to(range(workers)), cluster(folder / f"ray{workers}") as started:
+        for core in range(workers):
+            with held_to([core]):
+                started.add_node(**NODE)
+        with RayEngine(started.address, folder) as engine:
+            return measure(mirror, snapshot, sample, folder, engine)
 
 
 @contextmanager
@@ -119,16 +129,11 @@ def main(arguments: list[str]) -> None:
         print(f"{parts} parts of {size / 1e6:.1f} MB")
         measured: dict[str, list[Walls]] = {"local": [], "ray": []}
         for workers in (1, 2):
-            # A new process, because the server that workers are forked from stays where it was started.
-            with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-                task = apart.submit(measure_locally, workers, mirror, snapshot, sample, folder)
-                measured["local"].append(task.result())
-        with cluster(folder / "ray") as started:
-            for core in (0, 1):
-                with held_to([core]):
-                    started.add_node(**NODE)
-                with RayEngine(started.address, folder) as engine:
-                    measured["ray"].append(measure(mirror, snapshot, sample, folder, engine))
+            for kind, measured_by in (("local", measure_locally), ("ray", measure_on_ray)):
+                # A new process, because what is started by it stays on its cores.
+                with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+                    task = apart.submit(measured_by, workers, mirror, snapshot, sample, folder)
+                    measured[kind].append(task.result())
     ratios = {}
     for kind, (one, two) in measured.items():
         print(f"\n{kind:<22}1 worker   2 workers   times as fast")
