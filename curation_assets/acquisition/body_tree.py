@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from curation_assets.filtering.characters import EACH, HIGH, inner, marked_byte, read_word
+from curation_assets.filtering.lines import next_byte
 
 TEXT, COMMENT, UNKNOWN = -2, -1, 0
 """What stands in the column `TAG` of nodes that are not elements known by name; those have a number in `TAGS`."""
@@ -109,7 +110,8 @@ _HIDDEN, _REL, _ROLE, _CLASS, _STYLE, _ID, _ITEMPROP, _ARIA_HIDDEN, _ARIA_EXPAND
     _bytes, _names("hidden rel role class style id itemprop aria-hidden aria-expanded")
 )
 _DATA_AD, _DATA_TEXT_AD, _DATA_ADVERTISEMENT = map(_bytes, _names("data-ad data-text-ad data-advertisement"))
-_TRUE, _FALSE, _MAIN = map(_bytes, _names("true false main"))
+_MAIN = _bytes("main")
+_TRUE, _FALSE, _MAIN_RELS = map(_words, _names("true false main"))
 _DISMISSED_RELS = _words("author icon search prev next tag")
 _DISMISSED_PROPERTIES = _words("datePublished author url")
 _DISMISSED_ROLES = _words(
@@ -121,16 +123,20 @@ _CONTENT_CLASSES = _words(
 )
 
 
-def _slot_of(low: int, high: int) -> int:
-    return (((low ^ (high << 7)) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF) >> 55
+def _slot_of(low: np.uint64, high: np.uint64) -> np.int64:
+    return np.int64(((low ^ (high << np.uint64(7))) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(55))
+
+
+_slot = inner(_slot_of)
 
 
 def _name_table() -> tuple[np.ndarray, np.ndarray]:
     """A hash table of names: their first eight bytes and the rest as numbers, uint64[512, 2], and their tags."""
     keys, tags = np.zeros((512, 2), np.uint64), np.zeros(512, np.int32)
     for name, tag in TAGS.items():
-        low, high = (int(word) for word in np.frombuffer(name.encode().ljust(16, b"\0"), np.uint64))
-        slot = _slot_of(low, high)
+        low, high = np.frombuffer(name.encode().ljust(16, b"\0"), np.uint64)
+        with np.errstate(over="ignore"):
+            slot = _slot_of(low, high)
         while tags[slot]:
             slot = (slot + 1) % 512
         keys[slot], tags[slot] = (low, high), tag
@@ -189,6 +195,13 @@ def trimmed(text: np.ndarray, start: int, end: int) -> tuple[int, int]:
 
 
 @inner
+def _is_one_of(html: np.ndarray, start: int, end: int, words: np.ndarray) -> bool:
+    """Whether html[start:end] without white space around it is one of the words."""
+    first, last = trimmed(html, start, end)
+    return _which(html, first, last, words, False) >= 0
+
+
+@inner
 def _separates(byte: np.uint8 | np.ndarray) -> bool:
     return is_space(byte) and byte != 11
 
@@ -229,55 +242,35 @@ def _attributes(html: np.ndarray, at: int, node: np.ndarray, quirks: bool) -> tu
         end = at
         start = at + 2  # ="
         at = _find(html, start, _QUOTE)
-        length = end - name
-        if length == 5:
-            if _equals(html, name, end, _CLASS):
-                node[CLASS_START], node[CLASS_END] = start, at
-                if at - start >= 11:
-                    matches += _content_classes(html, start, at, quirks)
-            elif _equals(html, name, end, _STYLE):
-                node[STYLE_START], node[STYLE_END] = start, at
-        elif length == 2:
-            if _equals(html, name, end, _ID):
-                node[ID_START], node[ID_END] = start, at
-        elif length == 3:
-            if _equals(html, name, end, _REL):
-                first, last = trimmed(html, start, at)
-                if _which(html, first, last, _DISMISSED_RELS, False) >= 0:
-                    node[FLAGS] |= DISMISSED
-                elif _equals(html, first, last, _MAIN):
-                    node[FLAGS] |= REL_MAIN
-        elif length == 4:
-            if _equals(html, name, end, _ROLE):
-                matches += _equals(html, start, at, _MAIN)
-                first, last = trimmed(html, start, at)
-                if _which(html, first, last, _DISMISSED_ROLES, False) >= 0:
-                    node[FLAGS] |= ROLE_DISMISSED
-        elif length == 6:
-            if _equals(html, name, end, _HIDDEN):
+        if _equals(html, name, end, _CLASS):
+            node[CLASS_START], node[CLASS_END] = start, at
+            if at - start >= 11:
+                matches += _content_classes(html, start, at, quirks)
+        elif _equals(html, name, end, _STYLE):
+            node[STYLE_START], node[STYLE_END] = start, at
+        elif _equals(html, name, end, _ID):
+            node[ID_START], node[ID_END] = start, at
+        elif _equals(html, name, end, _ROLE):
+            matches += _equals(html, start, at, _MAIN)
+            if _is_one_of(html, start, at, _DISMISSED_ROLES):
+                node[FLAGS] |= ROLE_DISMISSED
+        elif _equals(html, name, end, _REL):
+            if _is_one_of(html, start, at, _DISMISSED_RELS):
                 node[FLAGS] |= DISMISSED
-        elif length == 8:
-            if _equals(html, name, end, _ITEMPROP):
-                first, last = trimmed(html, start, at)
-                if _which(html, first, last, _DISMISSED_PROPERTIES, False) >= 0:
-                    node[FLAGS] |= DISMISSED
-        elif length == 11:
-            if _equals(html, name, end, _ARIA_HIDDEN):
-                first, last = trimmed(html, start, at)
-                if _equals(html, first, last, _TRUE):
-                    node[FLAGS] |= DISMISSED
-        elif length == 13:
-            if _equals(html, name, end, _ARIA_EXPANDED):
-                first, last = trimmed(html, start, at)
-                if _equals(html, first, last, _FALSE):
-                    node[FLAGS] |= DISMISSED
-        elif length == 7:
-            if _equals(html, name, end, _DATA_AD):
-                node[FLAGS] |= ADVERTISED
-        elif length == 12:
-            if _equals(html, name, end, _DATA_TEXT_AD):
-                node[FLAGS] |= ADVERTISED
-        elif length == 18 and _equals(html, name, end, _DATA_ADVERTISEMENT):
+            elif _is_one_of(html, start, at, _MAIN_RELS):
+                node[FLAGS] |= REL_MAIN
+        elif (
+            _equals(html, name, end, _HIDDEN)
+            or (_equals(html, name, end, _ITEMPROP) and _is_one_of(html, start, at, _DISMISSED_PROPERTIES))
+            or (_equals(html, name, end, _ARIA_HIDDEN) and _is_one_of(html, start, at, _TRUE))
+            or (_equals(html, name, end, _ARIA_EXPANDED) and _is_one_of(html, start, at, _FALSE))
+        ):
+            node[FLAGS] |= DISMISSED
+        elif (
+            _equals(html, name, end, _DATA_AD)
+            or _equals(html, name, end, _DATA_TEXT_AD)
+            or _equals(html, name, end, _DATA_ADVERTISEMENT)
+        ):
             node[FLAGS] |= ADVERTISED
         at += 1
     return at, matches
@@ -286,19 +279,16 @@ def _attributes(html: np.ndarray, at: int, node: np.ndarray, quirks: bool) -> tu
 @inner
 def _tag_of(html: np.ndarray, start: int, end: int) -> int:
     """The number in `TAGS` of the name html[start:end], or `UNKNOWN`."""
-    if end - start > 16:
-        return 0
-    low, high = np.uint64(0), np.uint64(0)
-    for at in range(start, min(end, start + 8)):
-        low |= np.uint64(html[at]) << np.uint64(8 * (at - start))
-    for at in range(start + 8, end):
-        high |= np.uint64(html[at]) << np.uint64(8 * (at - start - 8))
-    slot = np.int64(((low ^ (high << np.uint64(7))) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(55))
+    length = end - start
+    if length < 0 or length > 16:
+        return UNKNOWN
+    low, high = read_word(html, start, min(8, length)), read_word(html, start + 8, max(0, length - 8))
+    slot = _slot(low, high)
     while _TAG_OF_KEY[slot]:
         if _KEYS[slot, 0] == low and _KEYS[slot, 1] == high:
-            return _TAG_OF_KEY[slot]
+            return int(_TAG_OF_KEY[slot])
         slot = (slot + 1) & 511
-    return 0
+    return UNKNOWN
 
 
 @inner
@@ -378,14 +368,9 @@ def _literal_end(html: np.ndarray, at: int, start: int, end: int, tag: int, fore
 @inner
 def _find(html: np.ndarray, at: int, byte: int) -> int:
     """The first place from `at` on with a byte; the end of the page if there is none."""
-    size, pattern = len(html), EACH * np.uint64(byte)
-    while at + 8 <= size:
-        word = read_word(html, at, 8) ^ pattern
-        marks = (word - EACH) & ~word & HIGH
-        if marks:
-            return at + marked_byte(marks)
-        at += 8
-    while at < size and html[at] != byte:
+    end = len(html)
+    at = next_byte(html, at, max(at, end - 7), byte)
+    while at < end and html[at] != byte:
         at += 1
     return at
 
@@ -463,6 +448,13 @@ def collapsed_size(node: np.ndarray, text: np.ndarray) -> int:
 
 
 @inner
+def _begin(node: np.ndarray, parent: int, number: int) -> None:
+    node[:] = 0
+    node[PARENT] = parent
+    node[AFTER] = number + 1
+
+
+@inner
 def _close(node: np.ndarray, count: int, opened: int, state: np.ndarray) -> None:
     node[AFTER] = count
     node[LINKS_END] = opened
@@ -497,8 +489,7 @@ def read_tree(
         following = html[at + 1] if markup and at + 1 < size else 0
         if following == _SLASH:
             start = at + 2
-            while at < size and html[at] != _GT:
-                at += 1
+            at = _find(html, at, _GT)
             tag = _tag_of(html, start, at)
             at += 1
             if top >= 0 and nodes[top, TAG] == tag:
@@ -512,10 +503,8 @@ def read_tree(
         if count + 2 > len(nodes):
             return -1, 0
         node = nodes[count]
-        node[:] = 0
-        node[PARENT] = top
+        _begin(node, top, count)
         count += 1
-        node[AFTER] = count
         if following == _BANG:
             node[TAG] = COMMENT
             at += 6
@@ -524,9 +513,7 @@ def read_tree(
             at += 1
         elif following == _QUERY:  # <?...>, as some servers leave it in their pages
             node[TAG] = COMMENT
-            while at < size and html[at] != _GT:
-                at += 1
-            at += 1
+            at = _find(html, at, _GT) + 1
         elif markup:
             start = at + 1
             at = start
@@ -560,10 +547,8 @@ def read_tree(
                     end = _literal_end(html, at, start, end, tag, foreign)
                     if end > at:
                         node = nodes[count]
-                        node[:] = 0
-                        node[PARENT] = top
+                        _begin(node, top, count)
                         count += 1
-                        node[AFTER] = count
                         if template < 0:
                             _add_text(html, at, end, node, text, state)
                         at = end

@@ -143,12 +143,13 @@ def read_documents(
     factory = partial(make_extractor, extraction.extractor, extraction.favour_precision)
     records = _counted(read_responses(stream, extraction.max_record_bytes), count)
     rows = _examine(records, warc_file, extraction)
+    finish = make_finisher(extraction.extractor)
     if sandboxed:
         limits = sandbox.Limits(extraction.cpu_seconds, extraction.memory_bytes, extraction.wall_seconds)
         with sandbox.Sandbox(factory, limits) as box:
-            yield from _batches(box.map(rows), make_finisher(extraction.extractor), part)
+            yield from _batches(box.map(rows), finish, part)
     else:
-        yield from _batches(_in_process(factory, rows), make_finisher(extraction.extractor), part)
+        yield from _batches(_in_process(factory, rows), finish, part)
 
 
 def _counted(records: Iterable[Response | Damage], count: Callable[[str], None]) -> Iterator[Response | Damage]:

@@ -175,7 +175,12 @@ def _main_content(
     names = (columns, moves, meanings, start)
     if not _write(html, nodes, root, text, links, names, state, pending, stacks, out):
         return -1
-    length = int(np.int64(state[_LENGTH]))
+    return _without_space(out, int(np.int64(state[_LENGTH])))
+
+
+@inner
+def _without_space(out: np.ndarray, length: int) -> int:
+    """The length of a text without the white space at its end."""
     while length and is_space(out[length - 1]):
         length -= 1
     return length
@@ -293,8 +298,7 @@ def _write_margin(state: np.ndarray, out: np.ndarray) -> None:
         return
     length = state[_LENGTH]
     if not state[_PRE_DEPTH]:
-        while length and is_space(out[length - 1]):
-            length -= 1
+        length = _without_space(out, length)
     if length:
         for _ in range(state[_MARGIN]):
             out[length] = 10
