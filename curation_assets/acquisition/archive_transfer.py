@@ -167,7 +167,7 @@ class ResumingReader(io.RawIOBase):
         return not self.closed
 
     def tell(self) -> int:
-        """Offset of the next byte in the file. There is no seek, but fastwarc wants to know where it is."""
+        """Offset of the next byte in the file."""
         return self._position
 
     def readinto(self, buffer, /) -> int:

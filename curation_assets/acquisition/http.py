@@ -45,7 +45,7 @@ class HttpResponse(NamedTuple):
         return [value for key, value in self.fields if key == name]
 
 
-def parse_response(block: bytes) -> HttpResponse:
+def parse_response(block: bytes | memoryview) -> HttpResponse:
     """Split the block of a response record; never raises."""
     status = _STATUS.match(block)
     if status is None:
@@ -53,7 +53,7 @@ def parse_response(block: bytes) -> HttpResponse:
     end = _HEADER_END.search(block, 0, HEADER_LIMIT)
     head, body = (end.start(), end.end()) if end else (len(block[:HEADER_LIMIT]), len(block))
     fields: list[tuple[str, str]] = []
-    for line in block[:head].decode("latin-1").split("\n")[1:]:
+    for line in str(block[:head], "latin-1").split("\n")[1:]:
         if line[:1] in (" ", "\t") and fields:
             # An obsolete line fold: one value over several lines.
             name, value = fields[-1]

@@ -207,7 +207,7 @@ def documents(archive: Archive, warc_list: Key, extraction: Extraction, loss: Lo
         f"text as extracted by {extraction.extractor} ({source[extraction.extractor]}). A record that cannot be used "
         "is a row with a verdict.",
         version="5",
-        libraries=("fastwarc", *parsers, "tldextract"),
+        libraries=("isal", "fastwarc", *parsers, "tldextract"),
         params=extraction,
         extraction=extraction,
         inputs={"warc_files": warc_list},

@@ -26,7 +26,7 @@ class Response(NamedTuple):
     url: str | None
     date: datetime | None
     payload_type: str | None
-    block: bytes
+    block: memoryview
 
 
 class Damage(NamedTuple):
@@ -46,12 +46,13 @@ class Damage(NamedTuple):
 
 
 class Head(NamedTuple):
-    """A WARC header: its fields by lower-case name (the first of each), and where the block begins.
+    """A WARC header, in which fields are looked up (the first of each name), and where the block begins.
 
-    This is the tolerant reading, for records that are not sound; sound ones are parsed by fastwarc.
+    `lines` is the header without the empty line, and `lowered` the same in lower case.
     """
 
-    fields: dict[str, str]
+    lines: bytes
+    lowered: bytes
     block: int
 
     @classmethod
@@ -62,47 +63,48 @@ class Head(NamedTuple):
         end = data.find(b"\r\n\r\n", 0, HEADER_LIMIT)
         if end < 0:
             return None
-        fields: dict[str, str] = {}
-        for line in data[:end].split(b"\r\n")[1:]:
-            key, _, value = line.partition(b":")
-            fields.setdefault(key.decode("latin-1").lower(), value.decode("utf-8", "replace").strip())
-        return cls(fields, end + 4)
+        lines = data[: end + 2]
+        return cls(lines, lines.lower(), end + 4)
+
+    def _raw(self, start: bytes) -> bytes | None:
+        """What follows a line's beginning (in lower case, line break to colon); None if no line begins like this."""
+        at = self.lowered.find(start)
+        if at < 0:
+            return None
+        at += len(start)
+        return self.lines[at : self.lines.find(b"\r\n", at)].strip()
+
+    def _value(self, start: bytes) -> str | None:
+        """The same as text."""
+        raw = self._raw(start)
+        return None if raw is None else raw.decode("utf-8", "replace")
 
     @property
     def is_response(self) -> bool:
         """Whether the WARC-Type is response."""
-        return self.fields.get("warc-type", "").lower() == "response"
+        return (self._raw(b"\r\nwarc-type:") or b"").lower() == b"response"
 
     @property
     def content_length(self) -> int | None:
         """The stated length of the block in bytes; None where none can be read."""
-        value = self.fields.get("content-length", "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
+        value = self._raw(b"\r\ncontent-length:") or b""
+        return int(value) if value.isdigit() and len(value) < 19 else None
 
-    def response(self, offset: int, length: int, block: bytes) -> Response:
+    def response(self, offset: int, length: int, block: memoryview) -> Response:
         """The record at `offset` as a `Response`."""
-        get = self.fields.get
-        return Response(
-            offset,
-            length,
-            get("warc-record-id"),
-            bare_url(get("warc-target-uri")),
-            parse_date(get("warc-date")),
-            get("warc-identified-payload-type"),
-            block,
-        )
+        payload_type = self._value(b"\r\nwarc-identified-payload-type:")
+        return Response(offset, length, *self._name(), payload_type, block)
 
     def damage(self, offset: int, length: int, verdict: str, detail: str) -> Damage:
         """A `Damage` of the region at `offset`, with what this header says."""
-        get = self.fields.get
-        return Damage(
-            offset,
-            length,
-            verdict,
-            detail,
-            get("warc-record-id"),
-            bare_url(get("warc-target-uri")),
-            parse_date(get("warc-date")),
+        return Damage(offset, length, verdict, detail, *self._name())
+
+    def _name(self) -> tuple[str | None, str | None, datetime | None]:
+        """What says which record it is: its id, its URL, its date."""
+        return (
+            self._value(b"\r\nwarc-record-id:"),
+            bare_url(self._value(b"\r\nwarc-target-uri:")),
+            parse_date(self._value(b"\r\nwarc-date:")),
         )
 
 

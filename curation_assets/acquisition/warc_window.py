@@ -1,86 +1,59 @@
-"""A forward-only stream of which a bounded part can be read again."""
+"""A forward-only stream of which a part can be read again."""
 
 from typing import BinaryIO
 
 CHUNK = 16 << 10
-"""Bytes loaded at a time, at least."""
+"""Bytes to look at at a time."""
 
-_FORGET_BYTES = 256 << 10
+_LOAD = 1 << 18
 
 
 class Window:
-    """The part of a stream that may still be read again; looks like a file to fastwarc.
-
-    All offsets count bytes from the stream's beginning.
+    """The part of a stream that may still be read again. All offsets count bytes from the stream's beginning.
 
     Args:
-        stream: needs `read` only.
-        limit: bytes held beyond which `read` refuses to load more.
+        stream: needs `read` only; what it raises is passed on.
 
     Attributes:
-        buffer: the bytes held.
-        start: offset of the first of them.
-        pointer: offset of the next `read`.
+        start: offset of the first byte held.
         position: everything before it has been accounted for.
         exhausted: whether the stream has ended.
-        error: what the stream raised, since fastwarc turns it into an error of its own.
     """
 
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
-        self._stream, self._limit = stream, limit
-        self.buffer = bytearray()
-        self.start = self.pointer = self.position = 0
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._held = b""
+        self._wanted = 0
+        self.start = self.position = 0
         self.exhausted = False
-        self.error: BaseException | None = None
-
-    def tell(self) -> int:
-        """Offset of the next `read`."""
-        return self.pointer
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes from `pointer` on, empty at the end of the stream.
-
-        Raises:
-            OSError: more is held than the limit, or `size` is negative.
-        """
-        if size < 0 or len(self.buffer) > self._limit:
-            raise OSError("one record needs more of the file than the record bound")
-        if self.pointer == self.end:
-            chunk = self._load(size)
-        else:
-            chunk = bytes(self.buffer[self.pointer - self.start : self.pointer - self.start + size])
-        self.pointer += len(chunk)
-        return chunk
-
-    def _load(self, size: int) -> bytes:
-        if self.exhausted:
-            return b""
-        try:
-            chunk = self._stream.read(size)
-        except BaseException as error:
-            self.error = error
-            raise
-        self.exhausted = not chunk
-        self.buffer += chunk
-        return chunk
 
     def take(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only at the end of the stream."""
-        end = offset - self.start + size
-        while len(self.buffer) < end and self._load(max(CHUNK, end - len(self.buffer))):
-            pass
-        return bytes(self.buffer[offset - self.start : end])
+        first = offset - self.start
+        if first + size > len(self._held) and not self.exhausted:
+            self._load(offset + size)
+            first = offset - self.start
+        return self._held[first : first + size]
+
+    def _load(self, end: int) -> None:
+        """Hold the stream up to `end` at least, and as much again as is kept, so that the cost stays linear."""
+        kept = self._held[self._wanted - self.start :]
+        self.start = self._wanted
+        pieces, end = [kept], max(end, self.start + max(2 * len(kept), _LOAD))
+        held = len(kept)
+        while self.start + held < end and not self.exhausted:
+            pieces.append(self._stream.read(end - self.start - held))
+            held += len(pieces[-1])
+            self.exhausted = not pieces[-1]
+        self._held = b"".join(pieces)
 
     def forget(self, offset: int) -> None:
-        """Give up the bytes before `offset` (in steps, so that the cost stays linear)."""
-        if offset - self.start > _FORGET_BYTES:
-            del self.buffer[: offset - self.start]
-            self.start = offset
+        """Give up the bytes before `offset`."""
+        self._wanted = max(offset, self._wanted)
 
     def advance(self, offset: int) -> None:
         """Set `position`, and forget what lies before it."""
-        self.position = offset
-        self.forget(offset)
+        self.position = self._wanted = offset
 
     @property
     def ended(self) -> bool:
@@ -90,4 +63,4 @@ class Window:
     @property
     def end(self) -> int:
         """The offset after the last byte loaded: the size of the file once `exhausted`."""
-        return self.start + len(self.buffer)
+        return self.start + len(self._held)

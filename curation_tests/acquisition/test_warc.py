@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.acquisition.warc import Damage, Response, WarcError, parse_date, read_responses
+from curation_assets.acquisition.warc import Damage, Response, WarcError, read_responses
+from curation_assets.acquisition.warc_records import parse_date
 from curation_tests.acquisition.warc_bytes import capture, http_block, member, name, record
 
 CRAWL = Path(__file__).parents[3] / "shared/data/crawl/crawl-data"
@@ -372,7 +373,7 @@ def test_the_hostile_snapshot(number: int, responses: int, verdicts: list[str]) 
 
 @pytest.mark.parametrize("pack", [member, bytes], ids=["gzip", "plain"])
 def test_a_block_that_ends_like_a_record_keeps_its_end_also_where_the_file_ends(pack: Callable[[bytes], bytes]) -> None:
-    """A chunked body ends in two line breaks, as a record does; the last record is read by the careful path."""
+    """A chunked body ends in two line breaks, as a record does."""
     block = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
     data = pack(record(1, block)) + pack(record(2, block))
     assert [bytes(found.block) for found in responses(data)] == [block, block]
