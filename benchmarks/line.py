@@ -1,24 +1,32 @@
 """CPU time of the whole line over that of bare extraction (bytes to text), on the same pages in one run.
 
-    python benchmarks/line.py [SOURCE SNAPSHOT [WORKERS]]
+    python benchmarks/line.py [SOURCE SNAPSHOT [WORKERS [COPIES]]]
 
-SOURCE is a local folder in Common Crawl's layout. The line runs in processes of its own, all of which are waited for,
-so that their CPU time and peak memory are the system's own figures. It is run with an empty lake: training a tokenizer;
-with that tokenizer given, as for every further snapshot; up to the documents only; and both on the embedded sample,
-which is nothing but start-up. Without arguments only the last is done: there is no snapshot to be fair with.
+SOURCE is a local folder in Common Crawl's layout. With COPIES, the snapshot is made into one WARC file that holds so
+many copies of each page (changed as in growth.py): Common Crawl's have about 30,000 pages, the local ones 1,000.
+
+The line runs in processes of its own, all of which are waited for, so that their CPU time and peak memory are the
+system's own figures. It is run with an empty lake: training a tokenizer; with that tokenizer given, as for every
+further snapshot; up to the documents only; and both on the embedded sample, which is nothing but start-up. Without
+arguments only the last is done: there is no snapshot to be fair with.
 """
 
 import ctypes
+import gzip
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
+from growth import write_copy
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
@@ -28,9 +36,9 @@ from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_s
 PR_SET_CHILD_SUBREAPER = 36
 RUN = """
 import sys
-from curation_assets.line import Line
-from curation_assets.settings import Settings
-if __name__ == "__main__":
+if __name__ == "__main__":  # workers import the script, as they do the one that starts `curation`, which is as small
+    from curation_assets.line import Line
+    from curation_assets.settings import Settings
     settings = Settings(source=sys.argv[1], lake=sys.argv[3], workers=int(sys.argv[4]),
                         recipe_set={"extraction.extractor": "resiliparse"}, tokenizer=sys.argv[5] or None)
     for staged in Line(settings).run(sys.argv[2]):
@@ -38,6 +46,19 @@ if __name__ == "__main__":
             break
         print(f"{staged.station.name:<20}{staged.seconds:>8.2f} s", flush=True)
 """
+
+
+def in_one_file(source: str, snapshot: str, copies: int, target: Path) -> None:
+    """A mirror with one WARC file of so many copies of the snapshot's pages."""
+    folder = target / "crawl-data" / snapshot
+    folder.mkdir(parents=True)
+    jobs = [(path, copy) for copy in range(copies) for path in open_archive(source).warc_files(snapshot)]
+    with ProcessPoolExecutor() as pool, (folder / "all.warc.gz").open("wb") as whole:
+        for path, _, _ in pool.map(partial(write_copy, source, target), jobs):
+            with (target / path).open("rb") as part:
+                shutil.copyfileobj(part, whole)
+            (target / path).unlink()
+    (folder / "warc.paths.gz").write_bytes(gzip.compress(f"crawl-data/{snapshot}/all.warc.gz\n".encode()))
 
 
 def extraction_alone(source: str, snapshot: str) -> tuple[float, float, int]:
@@ -98,6 +119,9 @@ def main(arguments: list[str]) -> None:
             print(json.dumps({"name": "line", "start_seconds": start}))
             return
         source, snapshot = arguments[:2]
+        if len(arguments) > 3:
+            in_one_file(source, snapshot, int(arguments[3]), folder / "mirror")
+            source = str(folder / "mirror")
         training, wall, peak = whole_line(source, snapshot, folder / "first", workers, None)
         tokenizer = folder / "first" / "fineweb" / "tokenizer" / snapshot / "tokenizer.json"
         cpu, _, _ = whole_line(source, snapshot, folder / "second", workers, tokenizer)

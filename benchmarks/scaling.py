@@ -2,8 +2,9 @@
 
     python benchmarks/scaling.py [SOURCE SNAPSHOT [PARTS]]
 
-SOURCE is a local folder in Common Crawl's layout. The snapshot's WARC file of median size is listed PARTS times (16),
-so that no part is larger than another, and the stations up to the MinHash signatures run over them with an empty lake.
+SOURCE is a local folder in Common Crawl's layout. The snapshot's WARC files are put into one, which is listed PARTS
+times (16), so that no part is larger than another, and none so small that it is nothing but overhead. The stations up
+to the MinHash signatures run over them with an empty lake.
 All processes are held to as many cores of the machine as there are workers: the driver and Ray's head share them with
 the workers, so that one worker has no more to itself than each of two. A worker is held to one core, with its sandbox;
 a Ray worker is a node. Workers are warm: the embedded sample went through them first. Needs a quiet machine with two
@@ -23,6 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from curation_assets.acquisition.archive import open_archive
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
 from curation_assets.engine.local import Engine, LocalEngine
 from curation_assets.engine.ray import QUIET, RayEngine
@@ -36,19 +38,20 @@ Walls = dict[str, float]
 
 
 def replicate(source: Path, snapshot: str, parts: int, mirror: Path) -> int:
-    """List the snapshot's WARC file of median size `parts` times in a mirror; bytes of it."""
-    files = sorted((source / "crawl-data" / snapshot).rglob("*.warc.gz"), key=lambda path: path.stat().st_size)
-    if not files:
-        raise SystemExit(f"{source} holds no WARC files of {snapshot}")
-    chosen = files[len(files) // 2]
+    """List all of the snapshot's WARC files, put into one, `parts` times in a mirror; bytes of it."""
+    archive = open_archive(str(source))
     folder = mirror / "crawl-data" / snapshot
-    (folder / "warc").mkdir(parents=True)
     paths = [folder / "warc" / f"{part:05}.warc.gz" for part in range(parts)]
-    for path in paths:
-        path.symlink_to(chosen.resolve())
+    paths[0].parent.mkdir(parents=True)
+    with paths[0].open("wb") as one:
+        for path in archive.warc_files(snapshot):
+            with archive.open(path) as stream:
+                shutil.copyfileobj(stream, one)
+    for path in paths[1:]:
+        path.symlink_to(paths[0])
     listed = "".join(f"{path.relative_to(mirror)}\n" for path in paths)
     (folder / "warc.paths.gz").write_bytes(gzip.compress(listed.encode()))
-    return chosen.stat().st_size
+    return paths[0].stat().st_size
 
 
 def line_of(mirror: Path, lake: Path) -> Line:

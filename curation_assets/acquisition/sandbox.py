@@ -13,7 +13,6 @@ everything else goes through pipes.
 
 from __future__ import annotations
 
-import mmap
 import os
 import pickle
 import select
@@ -27,15 +26,14 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from curation_assets.acquisition import sandbox_child
 from curation_assets.acquisition.sandbox_child import (
-    ANSWER_BYTES,
     FRAME,
     NOISE_BYTES,
     RAISED,
     READY,
     RESULT,
-    Answers,
     Buffer,
     Function,
+    Ring,
     describe,
     drop_written,
 )
@@ -96,15 +94,18 @@ class Sandbox:
         self.factory, self.limits = factory, limits
         self.restarts = 0
         self._child: _Child | None = None
-        self._shared: _Ring
+        self._shared: int
+        self._bodies: Ring
 
     def __enter__(self) -> Self:
-        self._shared = _Ring(_SHARED_BYTES)
+        self._shared = _shared_memory("sandbox-bodies")
+        self._bodies = Ring(self._shared)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end()
-        self._shared.close()
+        self._bodies.close()
+        os.close(self._shared)
 
     def _end(self) -> None:
         if self._child is not None:
@@ -148,28 +149,26 @@ class Sandbox:
             if waiting:
                 # Left early: this child's answers are to questions nobody asks any more.
                 self._end()
-                self._shared.clear()
+                self._bodies.clear()
 
     def _place(self, entry: _Entry[Any], body: Buffer, last: bool) -> bool:
         """Put a body where the child finds it; False if there is no room while others wait."""
         entry.done = False
         entry.size = len(body)
-        offset = self._shared.put(body)
-        if offset is not None:
-            entry.offset = offset
-        elif last:
+        entry.place = self._bodies.put(body)
+        if entry.place < 0 and last:
             entry.body = body  # larger than the shared memory: it goes through the pipe
-        return offset is not None or last
+        return entry.place >= 0 or last
 
     def _send(self, waiting: deque[_Entry[Any]]) -> None:
         """Give the newest entry to the child; all of them to a new child."""
         if self._child is None:
-            self._child = _Child(self.factory, self.limits, self._shared.descriptor)
+            self._child = _Child(self.factory, self.limits, self._shared)
             news = list(waiting)
         else:
             news = [waiting[-1]]
         for entry in news:
-            self._child.queue(entry.head, entry.size, entry.offset, entry.body)
+            self._child.queue(entry.head, entry.size, entry.place, entry.body)
         self._child.write()
 
     def _receive(self, waiting: deque[_Entry[Any]]) -> None:
@@ -195,8 +194,8 @@ class Sandbox:
             entry.result = failure
         waiting.popleft()
         entry.done, entry.body = True, b""
-        if entry.offset >= 0:
-            self._shared.free()
+        if entry.place >= 0:
+            self._bodies.free(entry.place + entry.size)
 
     def _verdict(self, code: int, late: bool, noise: str) -> Failure:
         if late:
@@ -214,54 +213,24 @@ class Sandbox:
 class _Entry(Generic[T]):
     """An item on its way through `Sandbox.map`."""
 
-    __slots__ = ("attempts", "body", "done", "head", "item", "offset", "result", "size")
+    __slots__ = ("attempts", "body", "done", "head", "item", "place", "result", "size")
 
     def __init__(self, item: T) -> None:
         self.item = item
         self.head = b""
         self.body: Buffer = b""  # unless it is in shared memory
-        self.offset = -1
+        self.place = -1
         self.size = 0
         self.result: Any = None
         self.done = True  # without a payload
         self.attempts = 0
 
 
-class _Ring:
-    """Shared memory in which bodies lie one after another, freed in the order they came."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.descriptor = os.memfd_create("sandbox-bodies")
-        os.ftruncate(self.descriptor, size)
-        self._memory = mmap.mmap(self.descriptor, size)
-        self._places: deque[tuple[int, int]] = deque()  # start, end
-
-    def put(self, body: Buffer) -> int | None:
-        """Copy a body in; its offset, or None if there is no room now."""
-        places, count = self._places, len(body)
-        start = places[-1][1] if places else 0
-        oldest = places[0][0] if places else self.size
-        if start > oldest or not places:
-            if start + count > self.size:
-                start = 0  # not enough room before the end: go round
-                if not places or count >= oldest:
-                    return None
-        elif start + count >= oldest:
-            return None
-        self._memory[start : start + count] = body
-        places.append((start, start + count))
-        return start
-
-    def free(self) -> None:
-        self._places.popleft()
-
-    def clear(self) -> None:
-        self._places.clear()
-
-    def close(self) -> None:
-        self._memory.close()
-        os.close(self.descriptor)
+def _shared_memory(name: str) -> int:
+    """A descriptor of new memory that processes can share."""
+    descriptor = os.memfd_create(name)
+    os.ftruncate(descriptor, _SHARED_BYTES)
+    return descriptor
 
 
 class _Child:
@@ -275,9 +244,8 @@ class _Child:
         child_reads, self._requests = os.pipe()
         self._results, child_writes = os.pipe()
         self._stderr = os.memfd_create("sandbox-stderr")
-        answers = os.memfd_create("sandbox-answers")
-        os.ftruncate(answers, ANSWER_BYTES)
-        self._answers = Answers(answers)
+        answers = _shared_memory("sandbox-answers")
+        self._answers = Ring(answers)
         os.set_blocking(self._requests, False)
         os.set_blocking(self._results, False)
         code = (
@@ -303,7 +271,7 @@ class _Child:
             os.close(child_reads)
             os.close(child_writes)
             os.close(answers)
-        self.queue(pickle.dumps((factory, limits.cpu_seconds, limits.memory_bytes)), 0, 0, b"")
+        self.queue(pickle.dumps((factory, limits.cpu_seconds, limits.memory_bytes)), 0, -1, b"")
         try:
             frame = self.read(_START_SECONDS)
         except BaseException:
@@ -313,9 +281,9 @@ class _Child:
             status = self.end(wait=5)
             raise SandboxError(f"the sandbox does not start (status {status}): {self.noise.strip()[-2000:]}")
 
-    def queue(self, head: bytes, size: int, offset: int, body: Buffer) -> None:
+    def queue(self, head: bytes, size: int, place: int, body: Buffer) -> None:
         """Have a request written when the pipe takes it: its body is in shared memory, or is `body`."""
-        self._outgoing.append(memoryview(FRAME.pack(RESULT, len(head), size, offset) + head))
+        self._outgoing.append(memoryview(FRAME.pack(RESULT, len(head), size, place) + head))
         if len(body):
             self._outgoing.append(memoryview(body))
 
@@ -368,7 +336,11 @@ class _Child:
         end = middle + (body if place < 0 else 0)
         if len(incoming) < end:
             return None
-        answer = bytes(incoming[middle:end]) if place < 0 else self._answers.take(place, body)
+        if place < 0:
+            answer = bytes(incoming[middle:end])
+        else:
+            answer = bytes(self._answers.view(place, body))
+            self._answers.free(place + body)
         frame = kind, bytes(incoming[FRAME.size : middle]), answer
         del incoming[:end]
         return frame

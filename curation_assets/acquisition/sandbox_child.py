@@ -26,9 +26,6 @@ Function = Callable[[bytes, Buffer], tuple[bytes, bytes]]
 FRAME = struct.Struct("<BIIq")
 """What precedes each message: kind, bytes of head, bytes of body, where in shared memory the body is (or -1)."""
 
-ANSWER_BYTES = 4 << 20
-"""Shared memory for answers."""
-
 READY, RESULT, RAISED, MEMORY = range(4)
 """Kinds of message: the child has started, a result, an exception's text, out of memory. Requests are results."""
 
@@ -41,43 +38,51 @@ _LAST_PLACE = (1 << 63) - 1
 _SHORT = 1 << 12  # bytes that go as well through the pipe
 
 
-class Answers:
-    """Shared memory in which the child leaves long answers, one after the other, round and round.
+class Ring:
+    """Shared memory in which one side leaves bytes for the other, one after the other, round and round.
 
-    A place is a count of bytes since the beginning. The first eight bytes are the place up to which the parent has
-    taken them: it writes that, the child all else.
+    A place is a count of bytes since the beginning. The first eight bytes are the place up to which all is free again:
+    the parent writes them, whichever side writes all else.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._memory = mmap.mmap(descriptor, 0)
+    def __init__(self, descriptor: int, access: int = mmap.ACCESS_WRITE) -> None:
+        self._memory = mmap.mmap(descriptor, 0, access=access)
         self._size = len(self._memory) - _PLACE.size
         self._next = 0
 
-    def put(self, answer: bytes) -> int:
-        """Copy an answer in; its place, or -1 if it is short or there is no room for it."""
-        size, count, place = self._size, len(answer), self._next
+    def put(self, data: Buffer) -> int:
+        """Copy bytes in; their place, or -1 if there is no room for them now."""
+        size, count, place = self._size, len(data), self._next
+        (free,) = _PLACE.unpack_from(self._memory)
+        empty = free >= place
         if place % size + count > size:
             place += size - place % size  # not enough room before the end: go round
-        if count < _SHORT or place + count > _PLACE.unpack_from(self._memory)[0] + size:
+        if place + count > (place if empty else free) + size:
             return -1
         start = _PLACE.size + place % size
-        self._memory[start : start + count] = answer
+        self._memory[start : start + count] = data
         self._next = place + count
         return place
 
-    def take(self, place: int, count: int) -> bytes:
-        """The answer at a place, whose memory then is free."""
+    def view(self, place: int, count: int) -> memoryview:
+        """The bytes at a place."""
         start = _PLACE.size + place % self._size
-        answer = self._memory[start : start + count]
-        _PLACE.pack_into(self._memory, 0, (place + count) & _LAST_PLACE)
-        return answer
+        return memoryview(self._memory)[start : start + count]
+
+    def free(self, place: int) -> None:
+        """Everything before a place may be written over."""
+        _PLACE.pack_into(self._memory, 0, place & _LAST_PLACE)
+
+    def clear(self) -> None:
+        """Free everything."""
+        self.free(self._next)
 
     def close(self) -> None:
         """Give the memory back."""
         self._memory.close()
 
 
-def serve(requests: int, results: int, shared: int, answers: int, parent: int) -> None:
+def serve(requests: int, results: int, bodies: int, answers: int, parent: int) -> None:
     """The child's side: answer the requests on one pipe on the other until the parent closes it. Never returns."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -89,10 +94,9 @@ def serve(requests: int, results: int, shared: int, answers: int, parent: int) -
         Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (NOISE_BYTES, NOISE_BYTES))  # of all files, only stderr is written
-    memory = memoryview(mmap.mmap(shared, 0, access=mmap.ACCESS_READ))
-    room = Answers(answers)
+    questions, room = Ring(bodies, mmap.ACCESS_READ), Ring(answers)
     with open(requests, "rb", buffering=1 << 16) as source:
-        head, _ = _read_frame(source, memory)
+        head, _ = _read_frame(source, questions)
         factory, cpu_seconds, memory_bytes = pickle.loads(head)
         function = factory()
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -101,7 +105,7 @@ def serve(requests: int, results: int, shared: int, answers: int, parent: int) -
         gc.freeze()  # what is loaded stays; the collector need not look at it again
         _write_frame(results, room, READY, b"", b"")
         while True:
-            head, body = _read_frame(source, memory)
+            head, body = _read_frame(source, questions)
             os.ftruncate(2, 0)
             os.lseek(2, 0, os.SEEK_SET)
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
@@ -128,20 +132,20 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 
-def _read_frame(source: BinaryIO, memory: memoryview) -> tuple[bytes, Buffer]:
+def _read_frame(source: BinaryIO, bodies: Ring) -> tuple[bytes, Buffer]:
     start = source.read(FRAME.size)
     if len(start) < FRAME.size:
         os._exit(0)
-    _, head_bytes, body_bytes, offset = FRAME.unpack(start)
+    _, head_bytes, body_bytes, place = FRAME.unpack(start)
     head = source.read(head_bytes)
-    body = memory[offset : offset + body_bytes] if offset >= 0 else source.read(body_bytes)
+    body = bodies.view(place, body_bytes) if place >= 0 else source.read(body_bytes)
     if len(head) < head_bytes or len(body) < body_bytes:
         os._exit(0)
     return head, body
 
 
-def _write_frame(results: int, room: Answers, kind: int, head: bytes, body: bytes) -> None:
-    place = room.put(body)
+def _write_frame(results: int, room: Ring, kind: int, head: bytes, body: bytes) -> None:
+    place = room.put(body) if len(body) >= _SHORT else -1
     pieces = deque([memoryview(FRAME.pack(kind, len(head), len(body), place) + head)])
     if place < 0:
         pieces.append(memoryview(body))

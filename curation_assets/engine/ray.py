@@ -102,6 +102,7 @@ class RayEngine:
         self._own = False
         self._probe: Path | None = None
         self._terms: Any = None
+        self._task: Any = None
 
     @property
     def workers(self) -> int:
@@ -119,13 +120,12 @@ class RayEngine:
         if item is _NO_MORE:
             return
         ray = self._connected()
-        task = ray.remote(num_cpus=1, memory=TASK_MEMORY, max_retries=0)(_perform)
         pending: dict[Any, tuple[bytes, int]] = {}
         try:
             while True:
                 while item is not _NO_MORE and len(pending) < self._most():
                     work = pickle.dumps((function, item))
-                    pending[task.remote(self._terms, work)] = work, 1
+                    pending[self._task.remote(self._terms, work)] = work, 1
                     item = next(remaining, _NO_MORE)
                 if not pending:
                     return
@@ -150,7 +150,7 @@ class RayEngine:
                                 "more memory for each core, or fewer cores a node (`ray start --num-cpus`)"
                             ) from error
                         log.warning("a worker died: its task is run again (%s of %s): %s", attempt + 1, ATTEMPTS, told)
-                        pending[task.remote(self._terms, work)] = work, attempt + 1
+                        pending[self._task.remote(self._terms, work)] = work, attempt + 1
                         continue
                     result, failure = pickle.loads(told)
                     if failure is not None:
@@ -205,6 +205,8 @@ class RayEngine:
         self._lake.mkdir(parents=True, exist_ok=True)
         self._probe.touch()
         self._terms = Terms(_versions(), (self._probe, *self._places))
+        # One for all stations, so that workers that one has leased serve the next.
+        self._task = ray.remote(num_cpus=1, memory=TASK_MEMORY, max_retries=0)(_perform)
         return ray
 
     def _knock(self) -> None:

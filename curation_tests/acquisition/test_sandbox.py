@@ -1,17 +1,22 @@
 """The sandbox's bounds hold in native code, cost one record each, and leave nothing behind."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curation_assets.acquisition.sandbox import Failure, Limits, Sandbox, SandboxError, call
+from curation_assets.acquisition.sandbox_child import Ring
 from curation_tests.acquisition.hostile_functions import make, make_broken, run
 
 LIMITS = Limits(cpu_seconds=30, memory_bytes=200 << 20, wall_seconds=30)
@@ -195,3 +200,28 @@ def test_a_child_loads_no_more_than_extraction_needs() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"resiliparse", "trafilatura"} <= set(loaded)
     assert not {"dagster", "duckdb", "numba", "numpy", "polars", "pyarrow", "pydantic", "tldextract"} & set(loaded)
+
+
+@given(st.lists(st.one_of(st.integers(0, 64), st.none()), max_size=60))
+def test_what_lies_in_a_ring_stays_until_it_is_freed(steps: list[int | None]) -> None:
+    """Numbers put so many bytes in; None frees the oldest. Whatever the ring could hold is taken when it is empty."""
+    size = 64
+    descriptor = os.memfd_create("ring")
+    os.ftruncate(descriptor, 8 + size)
+    writer, reader = Ring(descriptor), Ring(descriptor)
+    os.close(descriptor)
+    inside: deque[tuple[int, bytes]] = deque()
+    for number, count in enumerate(steps):
+        if count is None:
+            if inside:
+                place, data = inside.popleft()
+                reader.free(place + len(data))
+            continue
+        data = bytes([number]) * count
+        place = writer.put(data)
+        if place >= 0:
+            inside.append((place, data))
+        else:
+            assert inside
+        assert all(reader.view(place, len(data)) == data for place, data in inside)
+        assert sum(len(data) for _, data in inside) <= size
