@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from curation_assets.engine.ray import checked_address
+from curation_assets.engine.ray import QUIET, WATCHFUL, checked_address
 from curation_assets.settings import OTHER_VARIABLES, PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +48,11 @@ def test_ray_is_the_version_that_is_tested() -> None:
     pinned = version("ray")
     assert loaded("raycluster.yaml")["spec"]["rayVersion"] == pinned
     assert re.findall(r"ray\[\w+\]==([\d.]+)", (DEPLOY / "Dockerfile").read_text()) == [pinned]
+
+
+def test_ray_has_the_environment_of_a_driver() -> None:
+    image = (DEPLOY / "Dockerfile").read_text()
+    assert all(f"{name}={value}" in image for name, value in (QUIET | WATCHFUL).items())
 
 
 def test_dagster_is_the_version_that_is_tested() -> None:

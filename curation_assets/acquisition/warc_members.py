@@ -4,6 +4,7 @@ Reading begins at the window's `position`, accounts for at least one byte, and l
 that is sound.
 """
 
+import zlib
 from typing import NamedTuple, cast
 
 from isal import isal_zlib
@@ -47,7 +48,7 @@ def read_member(window: Window, max_record_bytes: int) -> Response | Damage | No
         return _lost(window, member.data, "warc_truncated", "the file ends inside a gzip member")
     if not window.take(offset, 3).startswith(GZIP):
         return _lost(window, b"", "warc_damaged", "not a gzip member")
-    return _lost(window, member.data or _beginning(window, offset), "warc_damaged", member.problem)
+    return _lost(window, member.data or _start(window, offset, 4096), "warc_damaged", member.problem)
 
 
 def _record(offset: int, length: int, data: bytes) -> Response | Damage | None:
@@ -98,15 +99,16 @@ def _inflate(window: Window, offset: int, bound: int) -> _Member:
     return _Member(b"".join(pieces), at - len(inflater.unused_data), problem, inflater)
 
 
-def _beginning(window: Window, offset: int) -> bytes:
-    """What can be inflated of a member that fails within its first chunk, for its WARC header."""
-    chunk = window.take(offset, 4096)
-    for size in (4096, 1024, 512, 256):
-        try:
-            return isal_zlib.decompressobj(31).decompress(chunk, size)
-        except _InflateError:
-            continue
-    return b""
+def _start(window: Window, offset: int, size: int) -> bytes:
+    """Up to so many of a member's first bytes, as far as they can be inflated. ISA-L would look too far ahead."""
+    inflater, rest, start = zlib.decompressobj(31), window.take(offset, 4096), b""
+    try:
+        while len(start) < size and (piece := inflater.decompress(rest, min(32, size - len(start)))):
+            start += piece
+            rest = inflater.unconsumed_tail
+    except zlib.error:
+        pass
+    return start
 
 
 def _skip_large(window: Window, member: _Member, bound: int) -> Damage | None:
@@ -156,11 +158,7 @@ def _next_member(window: Window, at: int) -> int:
         found = chunk.find(GZIP)
         if found >= 0:
             at += found
-            try:
-                start = isal_zlib.decompressobj(31).decompress(window.take(at, 4096), 7)
-            except _InflateError:
-                start = b""
-            if start == b"WARC/1.":
+            if _start(window, at, 7) == b"WARC/1.":
                 return at
             at += 1
         elif len(chunk) < 3:

@@ -52,6 +52,12 @@ QUIET = {
 }
 """Environment in which Ray reports nothing to its makers, and does not look for `uv`."""
 
+WATCHFUL = {
+    "RAY_grpc_client_keepalive_time_ms": "30000",
+    "RAY_grpc_client_keepalive_timeout_ms": "30000",
+}
+"""Environment in which a driver gives up a node that fell silent within a minute; by itself it waits for seven."""
+
 KNOCK = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 
 log = logging.getLogger(__name__)
@@ -182,7 +188,7 @@ class RayEngine:
         """The module `ray`, connected to the cluster."""
         if self._ray is not None:
             return self._ray
-        for name, value in QUIET.items():
+        for name, value in (QUIET | WATCHFUL).items():
             os.environ.setdefault(name, value)
         try:
             import ray

@@ -40,7 +40,8 @@ class PartWriter:
     """A part that appears under its name only when it is whole: Parquet (zstd level 3), or Arrow IPC by its suffix.
 
     Parquet is for tables that people query; uncompressed Arrow (`.arrow`) is for what is memory-mapped and read at
-    random. A context manager: on an exception the temporary file is removed and nothing appears.
+    random. A context manager: on an exception the temporary file is removed and nothing appears. The folder must be
+    there: one that is gone tells a worker which was lost, and goes on, that its run is over.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, fingerprint: str) -> None:
@@ -51,7 +52,6 @@ class PartWriter:
         self._fingerprint = fingerprint
         self._temporary = temporary_path(path)
         with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._sink = pa.OSFile(str(self._temporary), "wb")
             try:
                 self._writer = self._open()

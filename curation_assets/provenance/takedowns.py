@@ -250,6 +250,7 @@ class TakedownList:
     def add(self, rule: Rule, found: Sequence[Found], hits: pa.Table, date: datetime) -> Entry:
         """Append a takedown and keep what it hit. Called while `changing`."""
         path = self.hits_path(rule.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with PartWriter(path, HITS, "") as writer:
             writer.write(hits)
         return self._append("add", rule.model_dump(), date, found=tuple(found), hits=file_sha256(path))

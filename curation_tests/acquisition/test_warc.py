@@ -123,6 +123,20 @@ def test_a_corrupt_member_costs_one_record() -> None:
     assert f"{len(parts[7])} bytes lost" in damage.detail
 
 
+@pytest.mark.parametrize("flipped", range(300, 700, 40))
+def test_what_is_damaged_keeps_its_name_where_the_damage_begins_after_it(flipped: int) -> None:
+    """Two members in a row, of well-compressed text, are two regions."""
+    block = http_block(b" ".join(str(number).encode() for number in range(3000)))
+    parts = [member(record(number, block)) for number in range(4)]
+    for number in (1, 2):
+        spoiled = bytearray(parts[number])
+        spoiled[flipped : flipped + 20] = bytes(20)
+        parts[number] = bytes(spoiled)
+    assert [(item.offset, item.record_id) for item in read(b"".join(parts))] == [
+        (sum(map(len, parts[:number])), name(number)) for number in range(4)
+    ]
+
+
 def test_a_wrong_checksum_is_damage() -> None:
     parts = captures(3)
     spoiled = parts[4][:-8] + bytes([parts[4][-8] ^ 1]) + parts[4][-7:]

@@ -62,6 +62,7 @@ def test_the_station_gives_a_given_tokenizer_the_end_of_document_of_the_recipe(
     given = tmp_path / "given.json"
     given.write_bytes(two_ends)
     corpus = Partition(tmp_path / "corpus", ("corpus",), "CC-MAIN-2000-01")
+    corpus.folder.mkdir()
     with PartWriter(corpus.folder / part_name(0), pa.schema([("text", pa.large_string())]), "") as writer:
         writer.write(pa.table({"text": pa.array(["water <stop> river", "bridge"], pa.large_string())}))
     params = TokenizerParameters(
