@@ -115,6 +115,7 @@ def _skip_large(window: Window, member: _Member, bound: int) -> Damage | None:
     """Leave a member that inflates past the bound, keeping only its first bytes."""
     offset, at, inflater = window.position, member.end, member.inflater
     size, tail = len(member.data), inflater.unconsumed_tail
+    end = at
     problem = ""
     while not inflater.eof and not problem:
         chunk = tail or window.take(at, CHUNK)
@@ -130,8 +131,10 @@ def _skip_large(window: Window, member: _Member, bound: int) -> Damage | None:
             problem = "the file ends inside it"
         elif size > _SKIP_FACTOR * bound:
             problem = "its end was not sought further"
-    # A stream that a flipped bit has made large ends in an error, and sound members lie in what it seemed to hold.
-    end = at - len(inflater.unused_data) if inflater.eof else _next_member(window, max(offset + 1, window.start))
+        end = at - len(inflater.unused_data)
+    if not inflater.eof:
+        # A stream that a flipped bit has made large ends in an error, and sound members lie in what it seemed to hold.
+        end = _next_member(window, max(offset + 1, window.start))
     window.advance(end)
     head = Head.parse(member.data[:HEADER_LIMIT])
     if head is None or head.is_response or problem:

@@ -248,6 +248,28 @@ def test_a_record_above_the_bound() -> None:
     assert (large.offset, large.length) == (sum(map(len, parts[:3])), len(parts[3]))
 
 
+@pytest.mark.parametrize("beyond", [-1, 0, 1, 2, 40])
+def test_a_record_about_as_large_as_the_bound(beyond: int) -> None:
+    bound = 1 << 16
+    padding = bound + beyond - len(record(7, bytes(bound))) + bound
+    large = record(7, bytes(padding))
+    assert len(large) == bound + beyond
+    parts = [*capture(0), member(large), *capture(1)]
+    items = read(b"".join(parts), bound)
+    assert [item.record_id for item in items] == [name(0), name(7), name(1)]
+    assert [type(item) for item in items] == [Response, Response if beyond <= 0 else Damage, Response]
+    assert (items[1].offset, items[1].length) == (sum(map(len, parts[:3])), len(parts[3]))
+
+
+def test_what_was_forgotten_is_not_searched() -> None:
+    """Of a bomb that is broken off only the last bytes are kept: what follows it is found nevertheless."""
+    noise = random.Random(8).randbytes(1 << 20)
+    bomb = bytearray(member(record(7, noise)))
+    bomb[-40:] = bytes(40)
+    items = read(b"".join([*capture(0), bytes(bomb), *capture(1)]), 1 << 16)
+    assert ids(items) == [name(0), name(1)]
+
+
 def test_a_bomb_is_skipped_in_bounded_memory() -> None:
     import tracemalloc
 
