@@ -18,7 +18,7 @@ from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_tests.engine.test_ray import ENVIRONMENT, HEALTH, content
 
-SPACES = ("curation-head", "curation-lost", "curation-other")
+SPACES = tuple(f"c{os.getpid()}-{role}" for role in ("head", "lost", "other"))
 ADDRESSES = ("198.51.100.1", "198.51.100.2", "198.51.100.3")  # for documentation (RFC 5737): nobody's
 WATCHFUL = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_client_keepalive_timeout_ms": "2000"}
 RAY = (str(Path(sys.executable).parent / "ray"), "start", "--object-store-memory=80000000")
@@ -35,12 +35,13 @@ def inside(space: str, *command: str) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def network() -> Iterator[None]:
-    """Three machines with a network of their own, and nothing on them when it is taken down."""
+def network() -> Iterator[str]:
+    """Three machines with a network of their own, and nothing on them when it is taken down; a folder for sockets."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("needs root and ip")
     if subprocess.run(["ip", "netns", "add", SPACES[0]], capture_output=True, check=False).returncode:
         pytest.skip("network namespaces are not allowed here")
+    sockets = tempfile.mkdtemp(prefix="ray")  # their names must be short
     try:
         head = SPACES[0]
         run("ip", "-n", head, "link", "add", "bridge", "type", "bridge")
@@ -53,22 +54,23 @@ def network() -> Iterator[None]:
             run("ip", "-n", space, "link", "set", "lo", "up")
             run("ip", "-n", space, "address", "add", f"{address}/24", "dev", device)
             run("ip", "-n", space, "link", "set", device, "up")
-        yield
+        yield sockets
     finally:
         for space in SPACES:
             found = subprocess.run(["ip", "netns", "pids", space], capture_output=True, text=True, check=False)
             for pid in found.stdout.split():
                 os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "delete", space], capture_output=True, check=False)
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
-@pytest.mark.usefixtures("network")
-def test_a_node_that_loses_its_network_changes_nothing(line: Line, staged: dict[str, Staged], tmp_path: Path) -> None:
+def test_a_node_that_loses_its_network_changes_nothing(
+    line: Line, staged: dict[str, Staged], network: str, tmp_path: Path
+) -> None:
     """Its part is made elsewhere; when it comes to it, the run is over, and it does no harm."""
     head, lost, other = SPACES
-    sockets = tempfile.mkdtemp(prefix="ray")
     where = f"{ADDRESSES[0]}:6379"
-    options = (f"--temp-dir={sockets}", f"--system-config={json.dumps(HEALTH)}", f"--node-ip-address={ADDRESSES[0]}")
+    options = (f"--temp-dir={network}", f"--system-config={json.dumps(HEALTH)}", f"--node-ip-address={ADDRESSES[0]}")
     run(*inside(head, *RAY, "--head", "--num-cpus=0", "--include-dashboard=false", *options))
     for space, address in zip((lost, other), ADDRESSES[1:], strict=True):
         run(*inside(space, *RAY, "--num-cpus=1", f"--address={where}", f"--node-ip-address={address}"))
@@ -88,7 +90,6 @@ def test_a_node_that_loses_its_network_changes_nothing(line: Line, staged: dict[
     assert "its task is run again" in noise
     until(tmp_path / "late")
     assert content(tmp_path / "lake") == content(line.lake.root)
-    shutil.rmtree(sockets, ignore_errors=True)
 
 
 def until(path: Path, driver: subprocess.Popen[str] | None = None) -> None:
