@@ -231,7 +231,9 @@ def main(arguments: list[str]) -> None:
         dearest = sorted(found, key=lambda station: -found[station][-1].cpu_s)[:7]
         series = {station: [one.cpu_s for one in found[station]] for station in dearest}
         figure = lines(pages, series, "pages of the snapshot", "CPU seconds of a station")
-        Path(arguments[3], "growth.png").write_bytes(png(figure))
+        plot = Path(arguments[3], "growth.png")
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        plot.write_bytes(png(figure))
     print(
         json.dumps(
             {
