@@ -12,7 +12,6 @@ CPU time is the system's own figure for all their processes.
 
 import argparse
 import ctypes
-import gzip
 import json
 import os
 import resource
@@ -29,6 +28,7 @@ from threading import Event, Thread
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from measure import report
+from measure.mirrors import write_list
 
 from curation_assets.acquisition.archive import open_archive
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
@@ -70,9 +70,8 @@ def deal(source: str, snapshot: str, parts: int, in_order: bool, mirror: Path) -
     for number, content in enumerate(dealt):
         path = folder / f"{snapshot}-{number:05}.warc.gz"
         path.write_bytes(b"".join(content))
-        paths.append(f"{path.relative_to(mirror)}\n")
-    listed = gzip.compress("".join(paths).encode(), mtime=0)
-    (mirror / "crawl-data" / snapshot / "warc.paths.gz").write_bytes(listed)
+        paths.append(path.relative_to(mirror))
+    write_list(mirror, snapshot, paths)
 
 
 @dataclass

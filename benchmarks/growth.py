@@ -39,6 +39,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from fastwarc.warc import ArchiveIterator, WarcRecordType
+from measure.mirrors import write_list
 
 from curation_assets.acquisition.archive import open_archive
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
@@ -105,9 +106,7 @@ def write_snapshots(source: str, snapshot: str, target: Path) -> dict[str, tuple
     for factor in FACTORS:
         own = made[: factor * len(paths)]
         name = f"CC-MAIN-2000-{factor:02d}"
-        listing = target / "crawl-data" / name / "warc.paths.gz"
-        listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_bytes(gzip.compress("".join(f"{path}\n" for path, _, _ in own).encode()))
+        write_list(target, name, [path for path, _, _ in own])
         found[name] = (sum(pages for _, pages, _ in own), sum(size for _, _, size in own))
     return found
 

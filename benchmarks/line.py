@@ -12,7 +12,6 @@ arguments only the last is done: there is no snapshot to be fair with.
 """
 
 import ctypes
-import gzip
 import json
 import os
 import resource
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from growth import write_copy
+from measure.mirrors import write_list
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
@@ -58,7 +58,7 @@ def in_one_file(source: str, snapshot: str, copies: int, target: Path) -> None:
             with (target / path).open("rb") as part:
                 shutil.copyfileobj(part, whole)
             (target / path).unlink()
-    (folder / "warc.paths.gz").write_bytes(gzip.compress(f"crawl-data/{snapshot}/all.warc.gz\n".encode()))
+    write_list(target, snapshot, [f"crawl-data/{snapshot}/all.warc.gz"])
 
 
 def extraction_alone(source: str, snapshot: str) -> tuple[float, float, int]:

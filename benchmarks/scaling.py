@@ -11,7 +11,6 @@ a Ray worker is a node. Workers are warm: the embedded sample went through them 
 cores to spare; without arguments the sample's file is taken, which is nothing but overhead.
 """
 
-import gzip
 import json
 import os
 import shutil
@@ -23,6 +22,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from measure.mirrors import write_list
 
 from curation_assets.acquisition.archive import open_archive
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT, write_sample
@@ -49,8 +50,7 @@ def replicate(source: Path, snapshot: str, parts: int, mirror: Path) -> int:
                 shutil.copyfileobj(stream, one)
     for path in paths[1:]:
         path.symlink_to(paths[0])
-    listed = "".join(f"{path.relative_to(mirror)}\n" for path in paths)
-    (folder / "warc.paths.gz").write_bytes(gzip.compress(listed.encode()))
+    write_list(mirror, snapshot, [path.relative_to(mirror) for path in paths])
     return paths[0].stat().st_size
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from curation_assets.acquisition.sample.snapshot import SAMPLE_SNAPSHOT
+from curation_assets.engine import ray as engine_ray
 from curation_assets.lake.station import Staged
 from curation_assets.line import Line
 from curation_tests.engine.test_ray import ENVIRONMENT, HEALTH, content
 
 SPACES = tuple(f"c{os.getpid()}-{role}" for role in ("head", "lost", "other"))
 ADDRESSES = ("198.51.100.1", "198.51.100.2", "198.51.100.3")  # for documentation (RFC 5737): nobody's
-WATCHFUL = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_client_keepalive_timeout_ms": "2000"}
+WATCHFUL = dict.fromkeys(engine_ray.WATCHFUL, "2000")
 RAY = (str(Path(sys.executable).parent / "ray"), "start", "--object-store-memory=80000000")
 
 
