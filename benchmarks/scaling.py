@@ -34,7 +34,7 @@ from curation_assets.line import Line
 from curation_assets.settings import Settings
 
 LAST = "minhash_signatures"
-NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 Walls = dict[str, float]
 
 
@@ -109,12 +109,12 @@ def held_to(cores: Iterable[int]) -> Iterator[None]:
 @contextmanager
 def cluster(folder: Path) -> Iterator[Any]:
     """A head without a core; nodes are added to it."""
-    os.environ.update({**QUIET, "RAY_AUTH_MODE": "disabled"})
+    os.environ.update({**QUIET, "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(folder)})
     from ray.cluster_utils import Cluster
 
-    head = {**NODE, "num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder)}
-    started = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+    started = Cluster(shutdown_at_exit=False)
     try:
+        started.add_node(**NODE | {"num_cpus": 0}, include_dashboard=False)
         yield started
     finally:
         started.shutdown()

@@ -45,9 +45,10 @@ def cluster() -> Iterator[Any]:
         from ray.cluster_utils import Cluster
 
         folder = tempfile.mkdtemp(prefix="ray")  # sockets lie in it: its name must be short
-        head = {**NODE, "num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH, "temp_dir": folder}
-        cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+        patch.setenv("RAY_TMPDIR", folder)
+        cluster = Cluster(shutdown_at_exit=False)
         try:
+            cluster.add_node(**NODE | {"num_cpus": 0}, include_dashboard=False, _system_config=HEALTH)
             for _ in range(2):
                 cluster.add_node(**NODE)
             yield cluster
