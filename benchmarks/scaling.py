@@ -34,7 +34,7 @@ from curation_assets.line import Line
 from curation_assets.settings import Settings
 
 LAST = "minhash_signatures"
-NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 Walls = dict[str, float]
 
 
@@ -112,9 +112,10 @@ def cluster(folder: Path) -> Iterator[Any]:
     os.environ.update({**QUIET, "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(folder)})
     from ray.cluster_utils import Cluster
 
+    head: dict[str, Any] = {**NODE, "num_cpus": 0, "include_dashboard": False}
     started = Cluster(shutdown_at_exit=False)
     try:
-        started.add_node(**NODE | {"num_cpus": 0}, include_dashboard=False)
+        started.add_node(**head)
         yield started
     finally:
         started.shutdown()

@@ -26,6 +26,7 @@ from curation_assets.deduplication.minhash import sign
 from curation_assets.deduplication.simhash import fingerprints
 from curation_assets.filtering.characters import string_buffers
 from curation_assets.filtering.edits import apply_edits
+from curation_assets.filtering.language import identify_language
 from curation_assets.filtering.pii import find_pii
 from curation_assets.filtering.signals import annotate_signals
 from curation_assets.filtering.urls import UrlRules, annotate_urls
@@ -158,6 +159,7 @@ def works(array: pa.LargeStringArray, definition: str) -> dict[str, Callable[[],
     edits = annotate_signals(array)["line_edits"].combine_chunks()
     docs = pa.array(numbers)
     return {
+        "languages": lambda: identify_language(array),
         "signals": lambda: annotate_signals(array),
         "edits": lambda: apply_edits(array, edits),
         "minhash": lambda: sign(array),

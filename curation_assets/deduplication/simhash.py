@@ -23,7 +23,7 @@ from curation_assets.deduplication.clusters import Source, members_of
 from curation_assets.deduplication.forest import Survivor, microseconds, preference, unite
 from curation_assets.deduplication.hashes.mix64 import hash_bytes
 from curation_assets.deduplication.shingles import separate
-from curation_assets.filtering.characters import inner
+from curation_assets.filtering.characters import inner, set_bits
 
 BITS = 64
 
@@ -73,15 +73,6 @@ def fingerprints(texts: pa.LargeStringArray, ngram: int = 1, seed: int = 0) -> p
         _fingerprints(words.text, words.starts, words.first, ngram, np.uint64(seed), out[batch])
         none[batch] = np.diff(words.first) < ngram
     return pa.array(out, mask=none)
-
-
-@inner
-def _ones(value: np.uint64) -> np.uint64:
-    """Bits that are set; the compiler knows the idiom."""
-    value -= (value >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    value = (value & np.uint64(0x3333333333333333)) + ((value >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (value * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
 @njit(cache=True, nogil=True)
@@ -138,7 +129,7 @@ def _link(
             difference = table[i] ^ table[j]
             if difference >> free:
                 break
-            if _ones(difference) <= np.uint64(distance):
+            if set_bits(difference) <= np.uint64(distance):
                 if own < 0:
                     own = _position(ordered, _restored(table[i], shifts, widths))
                 unite(parent, own, _position(ordered, _restored(table[j], shifts, widths)))

@@ -195,6 +195,15 @@ def marked_byte(marks: np.uint64) -> int:
 
 
 @inner
+def set_bits(value: np.uint64) -> np.uint64:
+    """How many bits are set; the compiler knows the idiom."""
+    value -= (value >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    value = (value & np.uint64(0x3333333333333333)) + ((value >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (value * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@inner
 def character_count(buffer: np.ndarray, start: int, stop: int) -> int:
     """Characters between two bytes of UTF-8."""
     continued = 0

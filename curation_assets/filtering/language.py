@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation_assets.filtering.fasttext_model import joined_lines, top_labels
+from curation_assets.filtering.fasttext_labels import top_labels
 
 MODEL = Path(__file__).parent / "lid.176.ftz"
 """lid.176, compressed; put there when the package is built."""
@@ -31,20 +31,17 @@ def identify_language(texts: pa.LargeStringArray, characters: int = 1000, model:
     because fastText's softmax can pass 1 by rounding. A text that is null or has no letter in those
     characters has no language (null) and score 0.
 
-    Line breaks become spaces as in FineWeb (`joined_lines`). FileNotFoundError when the model is missing.
+    Line breaks count as spaces, as in FineWeb. FileNotFoundError when the model is missing.
     """
     if not model.is_file():
         raise FileNotFoundError(
             f"language model {model} is missing. Building the package puts lid.176.ftz there: run "
             "`pip install -e .` in the source tree, or copy any fastText classifier to that path."
         )
-    line = joined_lines(pl.Series(texts.cast(pa.large_string())).str.head(characters))
-    rows = line.str.contains(r"\p{L}").fill_null(False).arg_true()
-    labels, probabilities = top_labels(line.gather(rows), model)
-    language = pl.repeat(None, len(line), dtype=pl.String, eager=True)
-    score = np.zeros(len(line), dtype=np.float32)
-    if len(rows):
-        best = pl.Series([label[0] for label in labels], dtype=pl.String).str.strip_prefix("__label__")
-        language = language.scatter(rows, best)
-        score[rows.to_numpy()] = np.clip(np.concatenate(probabilities), 0.0, 1.0)
+    start = pl.Series(texts).str.head(characters)
+    labels, scores = top_labels(start.to_arrow(compat_level=pl.CompatLevel.oldest()), model)
+    found = start.str.contains(r"\p{L}").fill_null(False) & pl.Series(labels).is_not_null()
+    languages = pl.Series(labels).cast(pl.String).str.strip_prefix("__label__")
+    language = pl.select(pl.when(found).then(languages)).to_series()
+    score = np.where(found, np.clip(scores, 0, 1), np.float32(0))
     return pa.Table.from_arrays([language.to_arrow().cast(pa.string()), pa.array(score)], schema=LANGUAGE_ANNOTATIONS)

@@ -206,8 +206,7 @@ def languages(documents: Key, language: Language) -> PartStation:
         group="filtering",
         description=f"Language by fastText {model} (Joulin et al. 2016) on the first {language.characters:,} "
         f"characters of the text{script}.",
-        version="1",
-        libraries=("fasttext-community",),
+        version="2",
         params=params,
         inputs={"documents": documents},
         schema=pa.schema([DOC, *LANGUAGE_ANNOTATIONS]),

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
-from curation_assets.filtering.fasttext_model import joined_lines, top_labels
+from curation_assets.filtering.fasttext_labels import top_labels
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.contracts import Column, Contract
 from curation_assets.lake.lake import file_sha256
@@ -39,8 +39,7 @@ def quality_scores(method: QualityScores, around: Surroundings) -> PartStation:
         "dropped."
         if method.model is not None
         else "No classifier is given (`quality_scores.model`): nothing is scored and nothing is dropped.",
-        version="1",
-        libraries=("fasttext-community",),
+        version="2",
         params=ScoringParameters(
             **around.parameters(method).model_dump(), sha256=file_sha256(method.model) if method.model else None
         ),
@@ -81,10 +80,7 @@ def score_texts(texts: pa.LargeStringArray, model: Path, negative_label: str) ->
     probability is that of the top label, or one minus it where the top label is the negative one. A text for which
     the model has no label scores 0.
     """
-    lines = joined_lines(pl.Series(pl.from_arrow(texts)).str.strip_chars())
-    labels, probabilities = top_labels(lines, model)
-    values = [
-        0.0 if not len(label) else 1 - value[0] if label[0] == negative_label else value[0]
-        for label, value in zip(labels, probabilities, strict=True)
-    ]
-    return np.clip(np.array(values, np.float64), 0, 1)
+    stripped = pl.Series(pl.from_arrow(texts)).str.strip_chars()
+    labels, probabilities = top_labels(stripped.to_arrow(compat_level=pl.CompatLevel.oldest()), model)
+    negative = np.asarray(pl.Series(labels).eq_missing(negative_label))
+    return np.clip(np.where(negative, 1 - probabilities.astype(np.float64), probabilities), 0, 1)

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import fasttext
@@ -40,9 +41,7 @@ def model() -> "fasttext.FastText._FastText":
 
 
 def reference(model: "fasttext.FastText._FastText", text: str, characters: int = 1000):
-    text = text[:characters].replace("\0", "")
-    for separator in ("\n", "\r", "</s>"):
-        text = text.replace(separator, " ")
+    text = " ".join(word for word in re.split(r"[ \t\n\v\f\r\0]", text[:characters]) if word != "</s>")
     if not any(character.isalpha() for character in text):
         return None, 0.0
     (label,), (score,) = model.predict(text)
@@ -55,7 +54,7 @@ def test_languages() -> None:
 
 
 def test_text_without_letters_has_no_language() -> None:
-    texts = [None, "", " \n\t", "...!?", "12 345,67 €", "\0\0", "</s>\n1", "🙂🙂", "- " * 600 + "letters come too late"]
+    texts = [None, "", " \n\t", "...!?", "12 345,67 €", "\0\0", "🙂🙂", "- " * 600 + "letters come too late"]
     assert identify(texts) == [(None, 0.0)] * len(texts)
 
 
@@ -65,12 +64,11 @@ def test_what_fasttext_would_stumble_over_makes_no_difference() -> None:
     for variant in (
         text.replace(" ", "\n"),
         text.replace(" ", "\r\n"),
-        "".join(f"{character}\0" for character in text),
+        text.replace(" ", " \0"),
         f"</s> {text}",
-        f"<\0/s> {text}",
         text.replace(" ", " </s> "),
     ):
-        assert identify([variant])[0] == pytest.approx(plain)
+        assert identify([variant])[0] == plain
 
 
 def test_only_the_first_characters_count() -> None:
@@ -98,7 +96,7 @@ def test_equals_predict_text_by_text(model: "fasttext.FastText._FastText", texts
     for text, (language, score) in zip(texts, identify(list(texts), characters), strict=True):
         expected_language, expected_score = reference(model, text, characters)
         assert language == expected_language
-        assert score == pytest.approx(expected_score, abs=1e-6) and 0 <= score <= 1
+        assert score == pytest.approx(expected_score, abs=1e-9) and 0 <= score <= 1
 
 
 def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
