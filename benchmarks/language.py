@@ -2,8 +2,7 @@
 
 Usage: `python benchmarks/language.py [PARQUET]`. With a Parquet file the texts are its `text` column; without
 one they are shuffled words of the Universal Declaration of Human Rights. Also prints how often the first 1,000
-characters and the full text get the same label. Times are CPU seconds: the ratio is near 1, where the noise of
-a busy machine would decide it.
+characters and the full text get the same label. Times are CPU seconds.
 """
 
 import sys
