@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from measure import given_texts, in_turns, report
 
-from curation_assets.filtering.language import MODEL, identify_language
+from curation_assets.filtering.fasttext_model import LID_176
+from curation_assets.filtering.language import identify_language
 
 CHARACTERS = 1000
 TEXTS = 4000
@@ -52,7 +53,7 @@ def bare_fasttext(model: Any, lines: list[str]) -> list[str]:
 def main() -> None:
     """Print both rates, their ratio and the agreement."""
     array = texts()
-    model = fasttext.load_model(str(MODEL))
+    model = fasttext.load_model(str(LID_176))
     lines = [text[:CHARACTERS].replace("\n", " ").replace("\0", "") for text in array.to_pylist()]
     table, labels = identify_language(array, CHARACTERS), bare_fasttext(model, lines)
     works = {"ours": lambda: identify_language(array, CHARACTERS), "peer": lambda: bare_fasttext(model, lines)}

@@ -26,7 +26,7 @@ def part_kernels() -> None:
     from curation_assets.deduplication.simhash import fingerprints
     from curation_assets.filtering.edits import apply_edits
     from curation_assets.filtering.fasttext_labels import top_labels
-    from curation_assets.filtering.language import MODEL
+    from curation_assets.filtering.fasttext_model import LID_176
     from curation_assets.filtering.language_scripts import language_scripts
     from curation_assets.filtering.pii import find_pii
     from curation_assets.filtering.segmentation import word_boundaries
@@ -44,7 +44,7 @@ def part_kernels() -> None:
     fingerprints(texts)
     windows([pa.record_batch({"doc": pa.array([0, 1, 2]), "text": texts})])
     link(KeyJob([], 1, 1, Path(), Path()).run(np.zeros((2, 1), np.uint64), 0)[0])
-    top_labels(texts, MODEL)
+    top_labels(texts, LID_176)
     language_scripts(texts, pa.array(["en"] * 3))
     word_boundaries(texts, pa.array(["tha_Thai"] * 3))
 

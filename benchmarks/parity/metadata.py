@@ -15,7 +15,8 @@ from datatrove.utils._import_utils import ASSETS_PATH  # pyright: ignore[reportM
 
 from benchmarks.parity.comparison import Comparison, Retry, compare
 from curation_assets.acquisition.documents import registered_domain, split_host
-from curation_assets.filtering.language import MODEL, identify_language
+from curation_assets.filtering.fasttext_model import LID_176
+from curation_assets.filtering.language import identify_language
 from curation_assets.filtering.urls import UrlRules, annotate_urls
 
 WORD_FILES = {
@@ -32,7 +33,7 @@ def _model() -> Any:
     """lid.176, compressed, as datatrove's filter loads the uncompressed model."""
     from fasttext.FastText import _FastText
 
-    return _FastText(str(MODEL))
+    return _FastText(str(LID_176))
 
 
 def language_filter(languages: str | None, model: Any = None, **options: Any) -> LanguageFilter:

@@ -16,6 +16,9 @@ from numba import njit
 
 from curation_assets.filtering.characters import inner
 
+LID_176 = Path(__file__).parent / "lid.176.ftz"
+"""The language model, compressed; put there when the package is built."""
+
 HIERARCHICAL, NEGATIVE, SOFTMAX, ONE_VERSUS_ALL = 1, 2, 3, 4
 _MAGIC, _VERSIONS, _SUPERVISED = 793712314, (11, 12), 3
 _CODES = 256
@@ -87,7 +90,7 @@ def load(path: Path) -> Classifier:
     """Read a model, once a process. Raises `ValueError` naming the file when it is no fastText classifier."""
     try:
         return _Reader(path).classifier()
-    except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a fastText classifier (.bin or .ftz): {error}") from error
 
 

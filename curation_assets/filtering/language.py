@@ -13,9 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from curation_assets.filtering.fasttext_labels import top_labels
-
-MODEL = Path(__file__).parent / "lid.176.ftz"
-"""lid.176, compressed; put there when the package is built."""
+from curation_assets.filtering.fasttext_model import LID_176
 
 LANGUAGE_ANNOTATIONS = pa.schema(
     [pa.field("language", pa.string()), pa.field("language_score", pa.float32(), nullable=False)]
@@ -23,7 +21,7 @@ LANGUAGE_ANNOTATIONS = pa.schema(
 """The most probable language, null where there is no letter, and its probability."""
 
 
-def identify_language(texts: pa.LargeStringArray, characters: int = 1000, model: Path = MODEL) -> pa.Table:
+def identify_language(texts: pa.LargeStringArray, characters: int = 1000, model: Path = LID_176) -> pa.Table:
     """Most probable language of each text, from its first `characters` code points.
 
     Returns a row-aligned `LANGUAGE_ANNOTATIONS` table: `language` is the model's label without "__label__"

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from curation_assets.acquisition.documents import REASONS
 from curation_assets.filtering.definitions import Definitions, LineEdits
+from curation_assets.filtering.fasttext_model import LID_176
 from curation_assets.filtering.fineweb2_languages import findable_stop_words
 from curation_assets.filtering.gates import FILTER_VERDICTS, GateParameters, decisions, gate_parameters
-from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, MODEL, identify_language
+from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, identify_language
 from curation_assets.filtering.language_scripts import language_scripts
 from curation_assets.filtering.segmentation import word_boundaries
 from curation_assets.filtering.showing import show_languages, show_signals, show_url_matches
@@ -233,7 +234,7 @@ def languages(documents: Key, language: Language) -> PartStation:
 def identify_languages(inputs: Inputs, writer: PartWriter, params: LanguageParameters) -> None:
     """Identify the languages of one part."""
     for batch in read_batches(inputs["documents"], ["doc", "text"]):
-        found = identify_language(batch["text"], params.characters, params.model or MODEL)
+        found = identify_language(batch["text"], params.characters, params.model or LID_176)
         if params.multilingual:
             labels = language_scripts(batch["text"].cast(pa.large_string()), found["language"].combine_chunks())
             found = found.set_column(0, LANGUAGE_ANNOTATIONS.field(0), labels)

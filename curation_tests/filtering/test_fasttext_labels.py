@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation_assets.filtering.fasttext_labels import top_labels
-from curation_assets.filtering.language import MODEL
+from curation_assets.filtering.fasttext_model import LID_176
 from curation_tests.mirrors import prose
 
 # By name: what `train_supervised` is given, and `quantize` if the model is compressed.
@@ -62,7 +62,10 @@ def check(model: Path, texts: list[str | None], skipped: int = 0) -> None:
     """Against fastText's binding, which would stop at its end-of-sentence token in a text."""
     labels, scores = top_labels(pa.array(texts, pa.large_string())[skipped:], model)
     library = fasttext.load_model(str(model)).f
-    lines = [text and " ".join(word for word in re.split(r"[ \t\n\v\f\r\0]", text) if word != "</s>") for text in texts[skipped:]]
+    lines = [
+        text and " ".join(word for word in re.split(r"[ \t\n\v\f\r\0]", text) if word != "</s>")
+        for text in texts[skipped:]
+    ]
     found = [[] if line is None else library.predict(f"{line}\n", 1, 0.0, "strict") for line in lines]
     assert labels.to_pylist() == [one[0][1] if one else None for one in found]
     assert scores.tolist() == pytest.approx([one[0][0] if one else 0 for one in found], rel=1e-6, abs=0)
@@ -100,7 +103,7 @@ TEXTS = st.lists(PIECES | st.text(max_size=12), max_size=12).map("".join)
 @given(st.sampled_from([*MODELS, None]), st.lists(st.none() | TEXTS, max_size=6), st.integers(0, 2))
 @settings(deadline=None)
 def test_any_text(folder: Path, name: str | None, texts: list[str | None], skipped: int) -> None:
-    check(MODEL if name is None else folder / name, texts, skipped)
+    check(LID_176 if name is None else folder / name, texts, skipped)
 
 
 def test_a_long_text_takes_linear_time(folder: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, MODEL, identify_language
+from curation_assets.filtering.fasttext_model import LID_176
+from curation_assets.filtering.language import LANGUAGE_ANNOTATIONS, identify_language
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -37,7 +38,7 @@ def identify(texts: list[str | None], characters: int = 1000) -> list[tuple[str 
 
 @pytest.fixture(scope="module")
 def model() -> "fasttext.FastText._FastText":
-    return fasttext.load_model(str(MODEL))
+    return fasttext.load_model(str(LID_176))
 
 
 def reference(model: "fasttext.FastText._FastText", text: str, characters: int = 1000):

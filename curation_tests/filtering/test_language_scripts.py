@@ -133,13 +133,13 @@ def test_codes_are_those_of_the_table():
 
 
 def test_every_label_of_lid_176_has_a_row():
-    from curation_assets.filtering.language import MODEL
+    from curation_assets.filtering.fasttext_model import LID_176
 
-    if not MODEL.is_file():
+    if not LID_176.is_file():
         pytest.skip("the language model is not here")
     import fasttext
 
-    models = [label.removeprefix("__label__") for label in fasttext.load_model(str(MODEL)).get_labels()]
+    models = [label.removeprefix("__label__") for label in fasttext.load_model(str(LID_176)).get_labels()]
     codes = {ISO_639_3.get(label, label) for label in models}
     assert all(len(code) == 3 for code in codes)
     assert {code for code in codes if code not in written_in()} == {"hbs"}
