@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
 from curation_assets.filtering.characters import inner, set_bits, string_buffers
 from curation_assets.filtering.fasttext_model import (
+    EMPTY_HASH,
     HIERARCHICAL,
     SOFTMAX,
     Arrays,
@@ -27,21 +29,32 @@ _SIGMOID = (1 / (1 + np.exp(-(np.arange(513) / 32 - 8).astype(np.float32)))).ast
 """fastText's table of the logistic function, from -8 to 8; beyond it is 0 and 1."""
 
 
-def top_labels(texts: pa.LargeStringArray, model: Path) -> tuple[pa.DictionaryArray, np.ndarray]:
-    """The most probable label of each text and its probability, float32[n], which rounding may lift above 1.
+def joined_lines(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Each text as the one line that fastText reads whole: NULs are removed, and the token "</s>", where it stops.
 
-    A text is one line that ends with fastText's end-of-sentence token: line breaks separate words as spaces do, and
-    that token inside a text is passed over. The label is null and the probability 0 for a null, and for a text of
-    which the model knows nothing. The model is loaded once a process. Raises `ValueError` when the file is no fastText
-    classifier.
+    Line breaks stay: they separate words as spaces do.
+    """
+    # NULs first: "<", NUL, "/s>" would otherwise become the token that is taken out.
+    for pattern, replacement in (("\0", ""), ("</s>", " ")):
+        options = pc.ReplaceSubstringOptions(pattern, replacement)
+        texts = pc.call_function("replace_substring", [texts], options)
+    return texts
+
+
+def top_labels(lines: pa.LargeStringArray, model: Path) -> tuple[pa.DictionaryArray, np.ndarray]:
+    """The most probable label of each of the `joined_lines` and its probability, float32[n], at times just above 1.
+
+    fastText's end-of-sentence token follows each. The label is null and the probability 0 for a null, and for a line
+    of which the model knows nothing. The model is loaded once a process. Raises `ValueError` when the file is no
+    fastText classifier.
     """
     classifier = load(model)
-    offsets, data = string_buffers(texts)
-    labels, scores = np.empty(len(texts), np.int32), np.empty(len(texts), np.float32)
+    offsets, data = string_buffers(lines)
+    labels, scores = np.empty(len(lines), np.int32), np.empty(len(lines), np.float32)
     _label_all(offsets, data, classifier.arrays, labels, scores)
     none = labels < 0
-    if texts.null_count:
-        none |= texts.is_null().to_numpy(zero_copy_only=False)
+    if lines.null_count:
+        none |= lines.is_null().to_numpy(zero_copy_only=False)
         scores[none] = 0
     return pa.DictionaryArray.from_arrays(pa.array(labels, mask=none), pa.array(classifier.labels)), scores
 
@@ -84,7 +97,7 @@ def _add_text(
         while position < stop and not _separates(data[position]):
             position += 1
         size = position - first
-        if size and not (size == len(_END) and _alike(data, first, _END, 0, size)):
+        if size:
             hashed = hash_bytes(data, first, position)
             entry = _entry(data, first, position, hashed, model)
             is_label = size >= len(_LABEL) and _alike(data, first, _LABEL, 0, len(_LABEL))
@@ -96,7 +109,7 @@ def _add_text(
     hashed = hash_bytes(_END, 0, len(_END))
     entry = _entry(_END, 0, len(_END), hashed, model)
     if 0 <= entry < model.words:
-        used += _add(model.inputs, entry, hidden)
+        used += _add(model.inputs, np.uint64(entry), hidden)
     hashes[seen] = hashed
     return used + _add_word_ngrams(hashes, seen + 1, model, hidden)
 
@@ -104,7 +117,7 @@ def _add_text(
 @inner
 def _separates(byte: np.uint8) -> bool:
     code = int(byte)
-    return code == 32 or 9 <= code <= 13 or code == 0
+    return code == 32 or 9 <= code <= 13
 
 
 @inner
@@ -130,23 +143,22 @@ def _entry(text: np.ndarray, start: int, stop: int, hashed: np.uint32, model: Ar
 
 
 @inner
-def _add(vectors: np.ndarray, row: int, hidden: np.ndarray) -> int:
+def _add(vectors: np.ndarray, row: np.uint64, hidden: np.ndarray) -> int:
     for k in range(np.uint64(len(hidden))):
-        hidden[k] += vectors[np.uint64(row), k]
+        hidden[k] += vectors[row, k]
     return 1
 
 
 @inner
-def _add_bucket(model: Arrays, bucket: int, hidden: np.ndarray) -> int:
+def _add_bucket(model: Arrays, bucket: np.uint64, hidden: np.ndarray) -> int:
     """Add the vector of a bucket of n-grams; gives 0 if it was pruned."""
-    row = bucket
     if len(model.kept):
-        bits = model.kept[np.uint64(bucket >> 6)]
-        bit = np.uint64(1) << np.uint64(bucket & 63)
+        place, bit = bucket >> np.uint64(6), np.uint64(1) << (bucket & np.uint64(63))
+        bits = model.kept[place]
         if not bits & bit:
             return 0
-        row = model.kept_before[np.uint64(bucket >> 6)] + np.int64(set_bits(bits & (bit - np.uint64(1))))
-    return _add(model.inputs, model.words + row, hidden)
+        bucket = np.uint64(model.kept_before[place]) + set_bits(bits & (bit - np.uint64(1)))
+    return _add(model.inputs, np.uint64(model.words) + bucket, hidden)
 
 
 @inner
@@ -154,7 +166,7 @@ def _add_word(
     text: np.ndarray, start: int, stop: int, entry: int, model: Arrays, padded: np.ndarray, hidden: np.ndarray
 ) -> int:
     """Add the vectors of a word and of the n-grams of characters in it, between "<" and ">"; gives how many."""
-    used = _add(model.inputs, entry, hidden) if entry >= 0 else 0
+    used = _add(model.inputs, np.uint64(entry), hidden) if entry >= 0 else 0
     if model.longest == 0 or model.buckets == 0:
         return used
     size = stop - start + 2
@@ -164,7 +176,7 @@ def _add_word(
     for first in range(size):
         if _continues(padded[np.uint64(first)]):
             continue
-        hashed, position = hash_bytes(padded, first, first), first
+        hashed, position = EMPTY_HASH, first
         for length in range(1, model.longest + 1):
             if position >= size:
                 break
@@ -174,7 +186,7 @@ def _add_word(
                 hashed = hash_byte(hashed, padded[np.uint64(position)])
                 position += 1
             if length >= model.shortest and not (length == 1 and (first == 0 or position == size)):
-                used += _add_bucket(model, int(np.int64(hashed % np.uint32(model.buckets))), hidden)
+                used += _add_bucket(model, np.uint64(hashed % np.uint32(model.buckets)), hidden)
     return used
 
 
@@ -194,7 +206,7 @@ def _add_word_ngrams(hashes: np.ndarray, count: int, model: Arrays, hidden: np.n
         value = np.uint64(np.int64(hashes[first]))
         for last in range(first + 1, min(first + model.word_ngrams, count)):
             value = value * _FACTOR + np.uint64(np.int64(hashes[last]))
-            used += _add_bucket(model, int(np.int64(value % np.uint64(model.buckets))), hidden)
+            used += _add_bucket(model, value % np.uint64(model.buckets), hidden)
     return used
 
 

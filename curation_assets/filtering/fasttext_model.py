@@ -27,7 +27,9 @@ _ENTRY_BYTES = 10
 """Of an entry of the dictionary, beside its text."""
 _UNBUILT = 10**15
 """More than any label was seen."""
-_FNV_BASIS, _FNV_PRIME = np.uint32(2166136261), np.uint32(16777619)
+EMPTY_HASH = np.uint32(2166136261)
+"""FNV-1a of nothing."""
+_FNV_PRIME = np.uint32(16777619)
 
 
 class Arrays(NamedTuple):
@@ -79,7 +81,7 @@ def hash_byte(value: np.uint32, byte: np.uint8) -> np.uint32:
 @inner
 def hash_bytes(data: np.ndarray, start: int, stop: int) -> np.uint32:
     """The hash of a string."""
-    value = _FNV_BASIS
+    value = EMPTY_HASH
     for position in range(np.uint64(start), np.uint64(stop)):
         value = hash_byte(value, data[position])
     return value

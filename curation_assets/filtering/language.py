@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation_assets.filtering.fasttext_labels import top_labels
+from curation_assets.filtering.fasttext_labels import joined_lines, top_labels
 from curation_assets.filtering.fasttext_model import LID_176
 
 LANGUAGE_ANNOTATIONS = pa.schema(
@@ -37,9 +37,10 @@ def identify_language(texts: pa.LargeStringArray, characters: int = 1000, model:
             "`pip install -e .` in the source tree, or copy any fastText classifier to that path."
         )
     start = pl.Series(texts).str.head(characters)
-    labels, scores = top_labels(start.to_arrow(compat_level=pl.CompatLevel.oldest()), model)
-    found = start.str.contains(r"\p{L}").fill_null(False) & pl.Series(labels).is_not_null()
+    lines = joined_lines(start.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    labels, scores = top_labels(lines, model)
     languages = pl.Series(labels).cast(pl.String).str.strip_prefix("__label__")
+    found = pl.Series(lines).str.contains(r"\p{L}").fill_null(False) & languages.is_not_null()
     language = pl.select(pl.when(found).then(languages)).to_series()
     score = np.where(found, np.clip(scores, 0, 1), np.float32(0))
     return pa.Table.from_arrays([language.to_arrow().cast(pa.string()), pa.array(score)], schema=LANGUAGE_ANNOTATIONS)

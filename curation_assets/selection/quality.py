@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from curation_assets.deduplication.places import SURVIVORS_ARE_COUNTED, MethodParameters, Surroundings
-from curation_assets.filtering.fasttext_labels import top_labels
+from curation_assets.filtering.fasttext_labels import joined_lines, top_labels
 from curation_assets.filtering.survivors import read_texts, survivors
 from curation_assets.lake.contracts import Column, Contract
 from curation_assets.lake.lake import file_sha256
@@ -81,6 +81,7 @@ def score_texts(texts: pa.LargeStringArray, model: Path, negative_label: str) ->
     the model has no label scores 0.
     """
     stripped = pl.Series(pl.from_arrow(texts)).str.strip_chars()
-    labels, probabilities = top_labels(stripped.to_arrow(compat_level=pl.CompatLevel.oldest()), model)
+    lines = joined_lines(stripped.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    labels, probabilities = top_labels(lines, model)
     negative = np.asarray(pl.Series(labels).eq_missing(negative_label))
     return np.clip(np.where(negative, 1 - probabilities.astype(np.float64), probabilities), 0, 1)

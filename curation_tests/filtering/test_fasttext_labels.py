@@ -1,15 +1,10 @@
 """Models of every kind that fastText writes, read and applied as fastText does it."""
 
 import contextlib
-import json
-import os
 import random
 import re
 import struct
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import fasttext
 import numpy as np
@@ -18,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_assets.filtering.fasttext_labels import top_labels
+from curation_assets.filtering.fasttext_labels import joined_lines, top_labels
 from curation_assets.filtering.fasttext_model import LID_176
+from curation_tests.fasttext_models import Options, train
 from curation_tests.mirrors import prose
 
-# By name: what `train_supervised` is given, and `quantize` if the model is compressed.
-MODELS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
+MODELS: dict[str, tuple[Options, Options | None]] = {
     "softmax": ({"loss": "softmax"}, None),
     "one label": ({"loss": "softmax", "label": "__label__100"}, None),
     "tree": ({"loss": "hs", "minn": 2, "maxn": 4}, None),
@@ -35,37 +30,23 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "pruned": ({"loss": "ova", "minn": 1, "maxn": 4, "wordNgrams": 3}, {"qnorm": True, "cutoff": 300, "qout": True}),
     "pruned to words": ({"loss": "softmax", "minn": 3, "maxn": 3}, {"cutoff": 256}),
 }
-TRAIN = """
-import fasttext, json, sys
-for name, (training, compression) in json.loads(sys.argv[3]).items():
-    options = {"dim": 7, "epoch": 8, "lr": 0.3, "minCount": 1, "bucket": 500, "thread": 1, "verbose": 0, "seed": 5}
-    model = fasttext.train_supervised(sys.argv[1], **{**options, **training})
-    if compression is not None:
-        model.quantize(sys.argv[1], **compression)
-    model.save_model(f"{sys.argv[2]}/{name}")
-"""
+COMMON = {"dim": 7, "epoch": 8, "lr": 0.3, "bucket": 500, "seed": 5}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All models, from a process of its own: training reads memory that it has not written."""
+    """All models, and the text that they were trained with."""
     folder = tmp_path_factory.mktemp("models")
-    text = folder / "text"
     lines = [f"__label__{row % 300} {' '.join(prose(row, 2))} über 日本語 {row}" for row in range(900)]
-    text.write_text("\n".join(lines) + "\n")
-    command = [sys.executable, "-c", TRAIN, str(text), str(folder), json.dumps(MODELS)]
-    subprocess.run(command, check=True, env={**os.environ, "MALLOC_PERTURB_": "255"})
+    train(folder, lines, {name: (COMMON | training, compression) for name, (training, compression) in MODELS.items()})
     return folder
 
 
 def check(model: Path, texts: list[str | None], skipped: int = 0) -> None:
     """Against fastText's binding, which would stop at its end-of-sentence token in a text."""
-    labels, scores = top_labels(pa.array(texts, pa.large_string())[skipped:], model)
+    labels, scores = top_labels(joined_lines(pa.array(texts, pa.large_string())[skipped:]), model)
     library = fasttext.load_model(str(model)).f
-    lines = [
-        text and " ".join(word for word in re.split(r"[ \t\n\v\f\r\0]", text) if word != "</s>")
-        for text in texts[skipped:]
-    ]
+    lines = [text and re.sub("[\r\n]|</s>", " ", text.replace("\0", "")) for text in texts[skipped:]]
     found = [[] if line is None else library.predict(f"{line}\n", 1, 0.0, "strict") for line in lines]
     assert labels.to_pylist() == [one[0][1] if one else None for one in found]
     assert scores.tolist() == pytest.approx([one[0][0] if one else 0 for one in found], rel=1e-6, abs=0)
@@ -73,7 +54,7 @@ def check(model: Path, texts: list[str | None], skipped: int = 0) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_says_what_fasttext_says(folder: Path, name: str) -> None:
-    words = (folder / "text").read_text().split()
+    words = (folder / "train.txt").read_text().split()
     chance = random.Random(name)
     texts = [" ".join(chance.choices(words, k=chance.randint(0, 60))) for _ in range(300)]
     check(folder / name, [None, "", *texts, *prose(1000)])
@@ -83,7 +64,7 @@ PIECES = st.sampled_from(
     [
         "</s>",
         "a</s>",
-        "__label__a",
+        "__label__1",
         "__label__",
         "__label__q",
         "x",
@@ -93,6 +74,7 @@ PIECES = st.sampled_from(
         "\n",
         "\t",
         "\0",
+        "<\0/s>",
         "\x0b",
         "<>",
     ]

@@ -1,8 +1,5 @@
 """The quality gate, with a classifier that the test trains."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +13,9 @@ from curation_assets.line import Line
 from curation_assets.selection.quality import score_texts
 from curation_assets.settings import Settings
 from curation_tests.conftest import RESILIPARSE
+from curation_tests.fasttext_models import train
 from curation_tests.mirrors import content, table
 
-TRAIN = """
-import sys, fasttext
-options = {"dim": 8, "epoch": 25, "lr": 0.1, "minCount": 1, "thread": 1, "verbose": 0}
-model = fasttext.train_supervised(sys.argv[1], seed=int(sys.argv[3]), **options)
-model.save_model(sys.argv[2])
-"""
 RECIPE = """\
 name: by_quality
 description: A classifier alone.
@@ -36,13 +28,11 @@ stations:
 """
 
 
-def train(folder: Path, lines: list[str], seed: int = 1) -> Path:
-    """A classifier, by a process of its own: training reads memory that it has not written."""
-    text, model = folder / "train.txt", folder / f"quality-{seed}.bin"
-    text.write_text("\n".join(lines) + "\n")
-    environment = {**os.environ, "MALLOC_PERTURB_": "255"}
-    subprocess.run([sys.executable, "-c", TRAIN, str(text), str(model), str(seed)], check=True, env=environment)
-    return model
+def trained(folder: Path, lines: list[str], seed: int = 1) -> Path:
+    """A classifier."""
+    name = f"quality-{seed}.bin"
+    train(folder, lines, {name: ({"dim": 8, "epoch": 25, "lr": 0.1, "seed": seed}, None)})
+    return folder / name
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +49,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for verb in ("buy", "make", "take")
         for thing in ("shoes", "pills")
     ]
-    return train(tmp_path_factory.mktemp("model"), good + bad)
+    return trained(tmp_path_factory.mktemp("model"), good + bad)
 
 
 def predicted(model: Path, text: str) -> float:
@@ -164,7 +154,7 @@ def test_documents_below_the_limit_are_dropped_and_the_model_decides_what_is_mad
     named = {"quality_scores.model": str(same_name)}
     same_name.write_bytes(model.read_bytes())
     old = identity(by_quality(sample, tmp_path, **named))
-    same_name.write_bytes(train(tmp_path, ["__label__hq buy shoes", "__label__cc the river"], seed=2).read_bytes())
+    same_name.write_bytes(trained(tmp_path, ["__label__hq buy shoes", "__label__cc the river"], seed=2).read_bytes())
     assert identity(by_quality(sample, tmp_path, **named)) != old
 
 
